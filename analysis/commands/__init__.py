@@ -1,0 +1,1 @@
+"""The commands that read recordings: each parses, calls, and returns."""

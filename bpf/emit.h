@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Reserve, fill and submit a record. Offsets into kernel structures are
+ * given as OFFSET_* by tracer/offsets.py, which reads them from BTF; the maps
+ * are made by the tracer and known here by their file descriptors.
+ */
+#ifndef TCPTRACE_EMIT_H
+#define TCPTRACE_EMIT_H
+
+#include "event.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#define MAP(fd) ((void *)bpf_pseudo_fd(1, fd))
+
+#define STATE_FIN_WAIT_2 5
+#define STATE_TIME_WAIT 6
+#define STATE_CLOSE 7
+#define STATE_LISTEN 10
+#define STATE_NEW_SYN_RECV 12
+
+#define FAMILY_INET 2
+#define FAMILY_INET6 10
+#define PROTOCOL_TCP 6
+
+/* The part of struct sock_common that holds the tuple, read in one go:
+ * one call of bpf_probe_read_kernel instead of seven. */
+struct common {
+	__u8 bytes[COMMON_SIZE];
+};
+
+#define COMMON(c, type, offset) (*(type *)((c)->bytes + (offset)))
+
+/* Read `size` bytes at `base + offset`; zero where the kernel refuses. */
+#define READ(to, base, offset) \
+	bpf_probe_read_kernel(&(to), sizeof(to), (const void *)((__u64)(base) + (offset)))
+
+INLINE __u16 swap16(__u16 value)
+{
+	return __builtin_bswap16(value);
+}
+
+INLINE __u16 from_network16(__u16 value)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return swap16(value);
+#else
+	return value;
+#endif
+}
+
+/* A ring that is full is the only way to lose a record: count each one. */
+INLINE struct event *reserve(void)
+{
+	struct event *event = bpf_ringbuf_reserve(MAP(MAP_EVENTS), sizeof(*event), 0);
+
+	if (!event) {
+		__u32 cpu = bpf_get_smp_processor_id();
+		__u64 *lost = bpf_map_lookup_elem(MAP(MAP_LOST), &cpu);
+
+		if (lost)
+			__sync_fetch_and_add(lost, 1);
+	}
+	return event;
+}
+
+/* The reader polls: waking it costs an interrupt per record under load. */
+INLINE void submit(struct event *event)
+{
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+INLINE void set_mapped(__u8 *address, __be32 ipv4)
+{
+	__builtin_memset(address, 0, 8);
+	*(__u32 *)(address + 8) = __builtin_bswap32(0x0000ffff);
+	*(__u32 *)(address + 12) = ipv4;
+}
+
+INLINE void fill_task(struct event *event)
+{
+	event->time = bpf_ktime_get_ns();
+	event->pid = bpf_get_current_pid_tgid() >> 32;
+	event->cgroup = bpf_get_current_cgroup_id();
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+}
+
+INLINE void fill_netns(struct event *event, __u64 net)
+{
+	__u32 inum = 0;
+
+	if (net)
+		READ(inum, net, OFFSET_NET_INUM);
+	event->netns = inum;
+}
+
+/* Tuple, family and namespace of a full, timewait or request socket: all
+ * three begin with a struct sock_common. */
+INLINE void fill_tuple(struct event *event, const struct common *c)
+{
+	event->local_port = COMMON(c, __u16, OFFSET_SKC_NUM);
+	event->remote_port = from_network16(COMMON(c, __u16, OFFSET_SKC_DPORT));
+#ifdef OFFSET_SKC_V6_DADDR
+	if (COMMON(c, __u16, OFFSET_SKC_FAMILY) == FAMILY_INET6) {
+		event->family = 6;
+		__builtin_memcpy(event->local_address,
+				 c->bytes + OFFSET_SKC_V6_RCV_SADDR, 16);
+		__builtin_memcpy(event->remote_address,
+				 c->bytes + OFFSET_SKC_V6_DADDR, 16);
+	} else
+#endif
+	{
+		event->family = 4;
+		set_mapped(event->local_address, COMMON(c, __u32, OFFSET_SKC_RCV_SADDR));
+		set_mapped(event->remote_address, COMMON(c, __u32, OFFSET_SKC_DADDR));
+	}
+	fill_netns(event, COMMON(c, __u64, OFFSET_SKC_NET));
+}
+
+/* inet_put_port() clears skc_num before a socket reports CLOSE;
+ * inet_sport keeps the port. Full sockets only. */
+INLINE void fill_lost_port(struct event *event, __u64 sk)
+{
+	__u16 sport = 0;
+
+	if (event->local_port == 0) {
+		READ(sport, sk, OFFSET_INET_SPORT);
+		event->local_port = from_network16(sport);
+	}
+}
+
+INLINE int is_tcp(__u64 sk)
+{
+	__u16 protocol = 0;
+
+	/* The state tracepoint fires for MPTCP (262) and SCTP too. */
+	READ(protocol, sk, OFFSET_SK_PROTOCOL);
+	return protocol == PROTOCOL_TCP;
+}
+
+#endif

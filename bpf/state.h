@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* sock:inet_sock_set_state(sk, oldstate, newstate): the spine. */
+#ifndef TCPTRACE_STATE_H
+#define TCPTRACE_STATE_H
+
+#include "emit.h"
+
+INLINE int on_set_state(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 sk = ctx->args[0];
+	struct common c;
+	struct event *event;
+	__u64 flags = 0;
+
+	if (!is_tcp(sk))
+		return 0;
+	event = reserve();
+	if (!event)
+		return 0;
+	READ(c, sk, 0);
+	fill_task(event);
+	fill_tuple(event, &c);
+	event->kind = KIND_STATE;
+	event->socket = sk;
+	event->old_state = ctx->args[1];
+	event->new_state = ctx->args[2];
+	event->detail = 0;
+	if (event->new_state == STATE_CLOSE) {
+		fill_lost_port(event, sk);
+		/* tcp_fin() sets SOCK_DONE: it tells a TIME_WAIT that was due
+		 * from an orphan whose peer's FIN never came. */
+		READ(flags, sk, OFFSET_SK_FLAGS);
+		event->detail = (flags >> SOCK_DONE & 1) * DETAIL_FIN_RECEIVED |
+				(flags >> SOCK_DEAD & 1) * DETAIL_ORPHAN;
+	}
+	submit(event);
+	return 0;
+}
+
+#endif

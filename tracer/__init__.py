@@ -1,0 +1,1 @@
+"""Kernel to recording: probes, ring buffer, the file. Never imports pandas."""

@@ -1,0 +1,64 @@
+"""The command line: finds the command asked for and turns errors into exit codes."""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from tcptrace.tracer.errors import TcptraceError
+
+#: Imported only when asked for: ``record`` must not pay for pandas.
+COMMANDS = {
+    "check": "tcptrace.tracer.commands.check",
+    "record": "tcptrace.tracer.commands.record",
+    "report": "tcptrace.analysis.commands.report",
+    "export": "tcptrace.analysis.commands.export",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when first used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order a user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command, or None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name]).command
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tcptrace", message="tcptrace %(version)s")
+def cli() -> None:
+    """Record real TCP life cycles; report how long TIME_WAIT lasts and who closed."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line.
+
+    Exit codes: 0 fine; 1 it failed, one line on stderr says why; 2 wrong usage.
+    """
+    try:
+        cli.main(args=arguments, prog_name="tcptrace", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(wrong.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read stdout has had enough; keep the interpreter from
+        # complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except TcptraceError as error:
+        click.echo(f"tcptrace: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""The commands that talk to the kernel: each parses, calls, and returns."""
