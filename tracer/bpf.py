@@ -1,0 +1,57 @@
+"""The bpf(2) system call: the maps that programs and reader share."""
+
+import ctypes
+import os
+import platform
+import resource
+import struct
+from pathlib import Path
+
+from tcptrace.tracer.errors import PreflightError
+
+MAP_ARRAY, MAP_PERCPU_ARRAY, MAP_RINGBUF = 2, 6, 27
+FLAG_MMAPABLE = 1 << 10
+
+_SYSCALL = {
+    "x86_64": 321,
+    "aarch64": 280,
+    "riscv64": 280,
+    "loongarch64": 280,
+    "s390x": 351,
+    "ppc64le": 361,
+}
+_MAP_CREATE = 0
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    number = _SYSCALL.get(platform.machine())
+    if number is None:
+        raise PreflightError(f"no bpf system call number known for {platform.machine()}")
+    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    result: int = _libc.syscall(number, command, buffer, len(attributes))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def create_map(kind: int, key: int, value: int, entries: int, flags: int, name: str) -> int:
+    """Create a BPF map and give its file descriptor (close-on-exec).
+
+    ``key`` and ``value`` are sizes in bytes. Raises ``OSError`` as bpf(2) does.
+    """
+    attributes = struct.pack(
+        "=IIIIIII16s", kind, key, value, entries, flags, 0, 0, name.encode()
+    ).ljust(128, b"\0")
+    try:
+        return _bpf(_MAP_CREATE, attributes)
+    except PermissionError:
+        # Before Linux 5.11 maps count as locked memory.
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
+        return _bpf(_MAP_CREATE, attributes)
+
+
+def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:
+    """Count the CPUs this kernel may ever have (the highest number + 1)."""
+    return int(path.read_text().strip().replace(",", "-").split("-")[-1]) + 1

@@ -1,0 +1,160 @@
+"""Attached probes and the ring buffer they write to."""
+
+import contextlib
+import json
+import mmap
+import os
+import socket
+import subprocess
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from tcptrace.tracer import bpf
+from tcptrace.tracer.errors import PreflightError
+from tcptrace.tracer.layout import EVENT
+from tcptrace.tracer.probes import PROBES, REQUIRED
+from tcptrace.tracer.ring import RingReader
+
+#: About 645,000 events: more than a second of what two busy cores can make.
+BUFFER_SIZE = 64 << 20
+
+_CANCELLED_SIZE = 64  # struct cancelled (bpf/timewait.h)
+_ANSWER_LIMIT = 1 << 16
+
+
+def monotonic_to_utc_ns() -> int:
+    """Give what to add to CLOCK_MONOTONIC for UTC, ns: the best of several readings."""
+    readings = []
+    for _ in range(16):
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        real = time.clock_gettime_ns(time.CLOCK_REALTIME)
+        after = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        readings.append((after - before, real - (before + after) // 2))
+    return min(readings)[1]
+
+
+class Capture:
+    """The kernel's events, from :meth:`start` until :meth:`close`.
+
+    ``probes``: name to ``{"attached": bool, "reason": str | None}``.
+    ``notes``: smaller things this kernel cannot tell, in words.
+    ``reset_reasons``: enum sk_rst_reason of this kernel, number to name.
+    ``clock_offset_ns``: CLOCK_MONOTONIC to UTC, constant for this capture.
+    """
+
+    def __init__(
+        self, answer: dict[str, Any], tracepoints: list[int], ring: RingReader, lost: mmap.mmap
+    ) -> None:
+        self.probes: dict[str, dict[str, Any]] = answer["probes"]
+        self.notes: list[str] = answer["notes"]
+        self.reset_reasons: dict[str, str] = answer["reset_reasons"]
+        self.clock_offset_ns = monotonic_to_utc_ns()
+        self._tracepoints = tracepoints
+        self._ring = ring
+        self._lost_map = lost
+        self._lost = np.frombuffer(lost, np.uint64)
+
+    @classmethod
+    def start(cls, buffer_size: int = BUFFER_SIZE) -> Self:
+        """Compile and attach every probe the kernel offers.
+
+        ``buffer_size``: bytes, a power of two and a multiple of the page size.
+        Raises :class:`PreflightError` if the state tracepoint cannot be had.
+        """
+        cpus = bpf.possible_cpus()
+        with contextlib.ExitStack() as descriptors:
+            try:
+                events = bpf.create_map(bpf.MAP_RINGBUF, 0, 0, buffer_size, 0, "events")
+                descriptors.callback(os.close, events)
+                flags = bpf.FLAG_MMAPABLE
+                lost = bpf.create_map(bpf.MAP_ARRAY, 4, 8, cpus, flags, "lost")
+                descriptors.callback(os.close, lost)
+                cancelled = bpf.create_map(
+                    bpf.MAP_PERCPU_ARRAY, 4, _CANCELLED_SIZE, 1, 0, "cancelled"
+                )
+                descriptors.callback(os.close, cancelled)
+            except PermissionError as error:
+                raise PreflightError(
+                    "the kernel refuses BPF to this user: sudo tcptrace record"
+                ) from error
+            except OSError as error:
+                raise PreflightError(
+                    f"the kernel gives no BPF ring buffer ({error.strerror}): "
+                    "Linux 5.8 or newer is needed"
+                ) from error
+            answer, tracepoints = _load(events, lost, cancelled)
+            size = -(-8 * cpus // mmap.PAGESIZE) * mmap.PAGESIZE
+            lost_map = mmap.mmap(lost, size, mmap.MAP_SHARED, mmap.PROT_READ)
+            return cls(answer, tracepoints, RingReader(events, buffer_size), lost_map)
+
+    def read(self) -> np.ndarray:
+        """Take everything pending: a structured array of dtype ``EVENT``, maybe empty."""
+        return self._ring.read()
+
+    def lost(self) -> int:
+        """Count the events for which the ring had no room, since the start."""
+        return int(self._lost.sum())
+
+    def detach(self) -> None:
+        """Stop the probes; what is pending can still be read."""
+        while self._tracepoints:
+            os.close(self._tracepoints.pop())
+
+    def close(self) -> None:
+        """Detach the probes and free the buffer."""
+        self.detach()
+        self._ring.close()
+        del self._lost
+        self._lost_map.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _load(*maps: int) -> tuple[dict[str, Any], list[int]]:
+    """Run the loader; give its answer and the tracepoints' descriptors."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            command = [sys.executable, "-m", "tcptrace.tracer.loader"]
+            child = subprocess.Popen(
+                [*command, str(theirs.fileno()), *map(str, maps)],
+                pass_fds=(theirs.fileno(), *maps),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                # Ctrl-C is the recorder's to handle.
+                start_new_session=True,
+            )
+        message, tracepoints, _, _ = socket.recv_fds(ours, _ANSWER_LIMIT, len(PROBES))
+        complaint = child.communicate()[1].decode(errors="replace").strip()
+    if not message:
+        raise PreflightError(
+            f"loading the BPF programs failed: {(complaint.splitlines() or ['no reason given'])[-1]}"
+        )
+    answer: dict[str, Any] = json.loads(message)
+    problem = answer.get("error")
+    if problem is None:
+        missing = [name for name in REQUIRED if not answer["probes"][name]["attached"]]
+        if missing:
+            problem = f"{missing[0]} cannot be attached: {answer['probes'][missing[0]]['reason']}"
+    if problem is not None:
+        for descriptor in tracepoints:
+            os.close(descriptor)
+        raise PreflightError(problem)
+    return answer, tracepoints
+
+
+__all__ = ["BUFFER_SIZE", "EVENT", "Capture", "monotonic_to_utc_ns"]

@@ -1,0 +1,52 @@
+"""The probes: which program sits on which tracepoint, and what is lost without it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Probe:
+    """``name``: as the recording's header has it. ``tracepoint``: the raw
+    tracepoint. ``program``: its function in bpf/tcptrace.c. ``family``: what must
+    be compiled in (:class:`tcptrace.tracer.offsets.KernelFacts`). ``without``:
+    what a recording lacks if it is not attached.
+    """  # noqa: D205
+
+    name: str
+    tracepoint: str
+    program: str
+    family: str
+    without: str
+
+
+_TIMEWAIT = "TIME_WAIT: when it began, how long it lasted, how it ended"
+
+PROBES = (
+    Probe("sock:inet_sock_set_state", "inet_sock_set_state", "set_state", "state", "everything"),
+    Probe("timer:timer_start", "timer_start", "timer_start", "timewait", _TIMEWAIT),
+    Probe("timer:timer_expire_entry", "timer_expire_entry", "timer_expire", "timewait", _TIMEWAIT),
+    Probe("timer:timer_cancel", "timer_cancel", "timer_cancel", "timewait", _TIMEWAIT),
+    Probe(
+        "tcp:tcp_receive_reset",
+        "tcp_receive_reset",
+        "receive_reset",
+        "reset",
+        "that a connection was reset by its peer",
+    ),
+    Probe(
+        "tcp:tcp_send_reset",
+        "tcp_send_reset",
+        "send_reset",
+        "reset",
+        "that this side reset a connection, and why",
+    ),
+    Probe(
+        "sock:inet_sk_error_report",
+        "inet_sk_error_report",
+        "error_report",
+        "error",
+        "why a connection failed: timed out, unreachable, refused",
+    ),
+)
+
+#: Not recorded at all without these.
+REQUIRED = frozenset({"sock:inet_sock_set_state"})
