@@ -27,7 +27,7 @@ def _bytes(column: np.ndarray) -> pa.Array:
 
 
 def _comm(column: np.ndarray) -> pa.DictionaryArray:
-    """Decode each distinct name once; bytes that are no UTF-8 show as ``\\xNN``."""
+    """Decode each distinct name once; bytes that are no UTF-8 are escaped."""
     encoded = _bytes(column).dictionary_encode()
     names = [
         value.partition(b"\0")[0].decode("utf-8", "backslashreplace")
@@ -55,7 +55,7 @@ def to_batch(events: np.ndarray, clock_offset_ns: int) -> Any:
         "comm": _comm(events["comm"]),
         "detail": pa.array(events["detail"], mask=unknown),
     }
-    arrays = [columns.get(name, None) for name in SCHEMA.names]
+    arrays = [columns.get(name) for name in SCHEMA.names]
     return pa.RecordBatch.from_arrays(
         [
             pa.array(events[name]) if array is None else array

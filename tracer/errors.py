@@ -16,7 +16,7 @@ class TcptraceError(Exception):
 
 
 class PreflightError(TcptraceError):
-    """This machine lacks something ``record`` cannot do without."""
+    """The machine lacks something ``record`` cannot do without."""
 
 
 class OutputError(TcptraceError):

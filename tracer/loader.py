@@ -80,7 +80,7 @@ def load(maps: dict[str, int]) -> tuple[dict[str, Any], list[int]]:
         if reason is None:
             try:
                 descriptors.append(_attach(bpf, probe))
-            except Exception as error:  # noqa: BLE001, bcc raises bare Exception
+            except Exception as error:
                 reason = str(error) or type(error).__name__
         statuses[probe.name] = {"attached": reason is None, "reason": reason}
     answer = {"probes": statuses, "notes": facts.notes, "reset_reasons": facts.reset_reasons}
