@@ -141,9 +141,8 @@ def _load(*maps: int) -> tuple[dict[str, Any], list[int]]:
         message, tracepoints, _, _ = socket.recv_fds(ours, _ANSWER_LIMIT, len(PROBES))
         complaint = child.communicate()[1].decode(errors="replace").strip()
     if not message:
-        raise PreflightError(
-            f"loading the BPF programs failed: {(complaint.splitlines() or ['no reason given'])[-1]}"
-        )
+        reason = complaint.splitlines()[-1] if complaint else "no reason given"
+        raise PreflightError(f"loading the BPF programs failed: {reason}")
     answer: dict[str, Any] = json.loads(message)
     problem = answer.get("error")
     if problem is None:
