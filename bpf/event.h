@@ -21,9 +21,10 @@ enum event_kind {
 	KIND_EXISTING,
 };
 
-/* `detail` of a KIND_STATE record whose new_state is CLOSE: a bit set. */
+/* `detail` of a KIND_STATE record whose new_state is CLOSE: bits, and sk_err. */
 #define DETAIL_FIN_RECEIVED 1	/* the peer's FIN had arrived (SOCK_DONE) */
 #define DETAIL_ORPHAN 2		/* no program held the socket (SOCK_DEAD) */
+#define DETAIL_ERROR_SHIFT 8	/* from here up: the socket's error number */
 
 /* `detail` of a KIND_RESET_SENT record on kernels that give no reason. */
 #define DETAIL_UNKNOWN (-1)

@@ -11,6 +11,7 @@ INLINE int on_set_state(struct bpf_raw_tracepoint_args *ctx)
 	struct common c;
 	struct event *event;
 	__u64 flags = 0;
+	int error = 0;
 
 	if (!is_tcp(sk))
 		return 0;
@@ -30,8 +31,12 @@ INLINE int on_set_state(struct bpf_raw_tracepoint_args *ctx)
 		/* tcp_fin() sets SOCK_DONE: it tells a TIME_WAIT that was due
 		 * from an orphan whose peer's FIN never came. */
 		READ(flags, sk, OFFSET_SK_FLAGS);
+		/* Set before tcp_done(); for an orphan inet_sk_error_report,
+		 * which older kernels lack, never tells it. */
+		READ(error, sk, OFFSET_SK_ERR);
 		event->detail = (flags >> SOCK_DONE & 1) * DETAIL_FIN_RECEIVED |
-				(flags >> SOCK_DEAD & 1) * DETAIL_ORPHAN;
+				(flags >> SOCK_DEAD & 1) * DETAIL_ORPHAN |
+				(__u64)error << DETAIL_ERROR_SHIFT;
 	}
 	submit(event);
 	return 0;

@@ -27,6 +27,7 @@ _COMMON_V6 = {
 _STATE = {
     "OFFSET_SK_PROTOCOL": "sock.sk_protocol",
     "OFFSET_SK_FLAGS": "sock.__sk_common.skc_flags",
+    "OFFSET_SK_ERR": "sock.sk_err",
     "OFFSET_INET_SPORT": "inet_sock.inet_sport",
     "OFFSET_NET_INUM": "net.ns.inum",
 }
@@ -38,13 +39,13 @@ _TIMEWAIT = {
 }
 _REQUEST = {"OFFSET_REQUEST_TIMER": "request_sock.rsk_timer"}
 _RESET = {
+    "OFFSET_TW_SUBSTATE": "inet_timewait_sock.tw_substate",
     "OFFSET_SKB_HEAD": "sk_buff.head",
     "OFFSET_SKB_NETWORK_HEADER": "sk_buff.network_header",
     "OFFSET_SKB_TRANSPORT_HEADER": "sk_buff.transport_header",
     "OFFSET_SKB_DEV": "sk_buff.dev",
     "OFFSET_DEVICE_NET": "net_device.nd_net",
 }
-_ERROR = {"OFFSET_SK_ERR": "sock.sk_err"}
 
 #: BPF's stack is 512 bytes; the tuple lies in the first 88 on every kernel seen.
 _COMMON_LIMIT = 128
@@ -121,9 +122,7 @@ def _timewait(btf: Btf, facts: KernelFacts) -> None:
 
 
 def _reset(btf: Btf, facts: KernelFacts) -> None:
-    offsets, missing = _resolve(
-        btf, _RESET | {"OFFSET_TW_SUBSTATE": _TIMEWAIT["OFFSET_TW_SUBSTATE"]}
-    )
+    offsets, missing = _resolve(btf, _RESET)
     arguments = btf.tracepoint_arguments("tcp_send_reset")
     if missing or arguments is None:
         facts.missing["reset"] = f"the kernel lacks {', '.join(missing) or 'tcp:tcp_send_reset'}"
@@ -140,8 +139,7 @@ def _reset(btf: Btf, facts: KernelFacts) -> None:
 
 
 def _error(btf: Btf, facts: KernelFacts) -> None:
-    offsets, missing = _resolve(btf, _ERROR)
-    if missing or btf.tracepoint_arguments("inet_sk_error_report") is None:
+    if btf.tracepoint_arguments("inet_sk_error_report") is None:
         facts.missing["error"] = "the kernel lacks sock:inet_sk_error_report (Linux 5.14)"
-        return
-    facts.defines |= offsets | {"HAVE_ERROR": 1}
+    else:
+        facts.defines["HAVE_ERROR"] = 1

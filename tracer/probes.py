@@ -44,7 +44,7 @@ PROBES = (
         "inet_sk_error_report",
         "error_report",
         "error",
-        "why a connection failed: timed out, unreachable, refused",
+        "errors reported to programs while a connection lives on",
     ),
 )
 

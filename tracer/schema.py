@@ -39,9 +39,11 @@ STATES = (
 KIND = {name: code for code, name in enumerate(KINDS)}
 STATE = {name: code for code, name in enumerate(STATES)}
 
-#: ``detail`` of a ``state`` row whose ``new_state`` is CLOSE: bits (bpf/event.h).
+#: ``detail`` of a ``state`` row whose ``new_state`` is CLOSE (bpf/event.h): bits,
+#: and from DETAIL_ERROR_SHIFT up the socket's error number (sk_err).
 DETAIL_FIN_RECEIVED = 1
 DETAIL_ORPHAN = 2
+DETAIL_ERROR_SHIFT = 8
 
 #: TCP_TIMEWAIT_LEN (include/net/tcp.h), seconds.
 TIMEWAIT_SECONDS = 60
