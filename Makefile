@@ -1,0 +1,88 @@
+# `make` alone lists the targets. Each does first what it needs: none must be run before another.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+# Debian packages, installed only if missing.
+# iproute2: `ip`, for network namespaces. python3-bpfcc: bcc, which compiles and loads the BPF
+# programs. python3-venv: the virtual environment for what Debian has not.
+PACKAGES := iproute2 python3-bpfcc python3-venv
+# nftables: drops chosen segments. procps: `sysctl`. tcpdump: an independent witness.
+TEST_PACKAGES := nftables procps tcpdump
+
+# Not the `python3` on PATH, which may be any: only the distribution's own sees its bcc.
+PYTHON := /usr/bin/python3
+BIN := .venv/bin
+
+# `make install` puts the command into $(PREFIX)/bin, which is on root's and on sudo's PATH.
+PREFIX := /usr/local
+INSTALLED := $(PREFIX)/lib/tcptrace
+
+# Tests that wait for a TIME_WAIT to end only sleep: many at once fit on few cores.
+TEST_JOBS := 12
+
+# Root needs no sudo, and containers often have none. What runs with it must not leave files
+# of root's among the user's.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+AS_ROOT := $(if $(SUDO),$(SUDO) env PYTHONDONTWRITEBYTECODE=1)
+
+.PHONY: help setup demo test lint install uninstall packages test-packages
+
+help:  ## list the targets
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/run-stamp  ## Debian packages if missing, and a virtual environment in .venv
+
+# In a network namespace of its own: port 9000 may be in use, and nobody else's connections are
+# wanted. It lives as long as the recorder, so the kernel keeps its TIME_WAIT.
+demo: setup  ## record a server that closes first, follow its TIME_WAIT to the end, report
+	@$(AS_ROOT) unshare --net bash -c 'ip link set lo up; exec "$$@"' - \
+		$(BIN)/tcptrace record --force --settle 75 -o demo.arrows -- \
+		tests/demo/server_closes_first.py
+	@$(BIN)/tcptrace report demo.arrows
+
+test: .venv/test-stamp  ## all tests, a few minutes; TESTS=tests/unit for some
+	@$(AS_ROOT) $(if $(SUDO),TCPTRACE_REQUIRE_KERNEL=$(TCPTRACE_REQUIRE_KERNEL)) \
+		$(BIN)/pytest --numprocesses=$(TEST_JOBS) --dist=worksteal -p no:cacheprovider $(TESTS)
+
+lint: .venv/test-stamp  ## style (ruff) and types (mypy --strict)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@# An installed copy: mypy cannot follow the mapping of our folders to tcptrace.*
+	@rm -rf build/lib build/types
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --target=build/types .
+	@cd build/types && ../../$(BIN)/mypy --config-file=../../pyproject.toml \
+		--cache-dir=../../.mypy_cache --package=tcptrace
+
+# A copy of its own that only root can write: `sudo tcptrace` must not run what somebody else
+# can change, and it goes on working when this folder is moved or removed.
+install: packages  ## put `tcptrace` on root's PATH, for `sudo tcptrace record`
+	@echo "Installing $(PREFIX)/bin/tcptrace and $(INSTALLED)"
+	@umask 022; $(SUDO) $(PYTHON) -m venv --clear --system-site-packages $(INSTALLED)
+	@rm -rf build/lib build/wheel
+	@$(INSTALLED)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir=build/wheel .
+	@umask 022; $(SUDO) $(INSTALLED)/bin/pip install --quiet --disable-pip-version-check build/wheel/*.whl
+	@$(SUDO) ln -sfn $(INSTALLED)/bin/tcptrace $(PREFIX)/bin/tcptrace
+	@$(PREFIX)/bin/tcptrace --version
+
+uninstall:  ## undo `make install`
+	@$(SUDO) rm -rf $(INSTALLED) $(PREFIX)/bin/tcptrace
+
+packages:
+	@.ci/debian-packages $(PACKAGES)
+
+test-packages:
+	@.ci/debian-packages $(TEST_PACKAGES)
+
+# Stamps make a second run quick; a changed pyproject.toml installs anew.
+.venv/run-stamp: pyproject.toml | packages
+	@echo "Making the virtual environment .venv"
+	@$(PYTHON) -m venv --system-site-packages .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/test-stamp: .venv/run-stamp | test-packages
+	@echo "Adding to .venv what the tests need"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
