@@ -1,0 +1,54 @@
+"""Kernel tests: marked, skipped with a reason where they cannot run, and given a lab."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .lab import Lab
+
+HERE = Path(__file__).parent
+TOOLS = {"ip": "iproute2", "ss": "iproute2", "tcpdump": "tcpdump"}
+
+
+def missing() -> str | None:
+    """Why kernel tests cannot run here, or None."""
+    if os.geteuid():
+        return "needs root: run as root, or with sudo"
+    for tool, package in TOOLS.items():
+        if not shutil.which(tool):
+            return f"needs {tool}: apt install {package}"
+    if not Path("/dev/net/tun").exists():
+        return "needs /dev/net/tun: modprobe tun"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.kernel)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _kernel() -> None:
+    reason = missing()
+    if reason and os.environ.get("TCPTRACE_REQUIRE_KERNEL") == "1":
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Lab]:
+    """Make a lab; the caller uses it in a `with` statement."""
+    return lambda: Lab(tmp_path_factory.mktemp("lab"))
+
+
+@pytest.fixture
+def lab(make_lab: Callable[[], Lab]) -> Iterator[Lab]:
+    with make_lab() as made:
+        yield made
