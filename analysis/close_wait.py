@@ -1,0 +1,45 @@
+"""Connections the peer has closed and this side's program has not."""
+
+from typing import Any
+
+import pandas as pd
+
+from tcptrace.analysis.services import endpoint
+from tcptrace.analysis.states import LEFT
+from tcptrace.analysis.values import integer_or_none, seconds, text_or_none
+
+#: Seconds in CLOSE_WAIT, still there at the end, that make a leak. A program that
+#: reads the end of the stream closes within milliseconds; one that has more to send
+#: after it (a half-close) is seldom at it for longer than this.
+LEAK_SECONDS = 5.0
+
+
+def leaks(connections: pd.DataFrame) -> pd.DataFrame:
+    """Choose the connections left in CLOSE_WAIT, the oldest first."""
+    leaking = (
+        (connections["outcome"] == "open")
+        & (connections["state"] == "CLOSE_WAIT")
+        & (connections["close_wait_s"] >= LEAK_SECONDS)
+    )
+    return connections[leaking].sort_values("close_wait_s", ascending=False, kind="stable")
+
+
+def leak_rows(leaking: pd.DataFrame, most: int | None = None) -> list[dict[str, Any]]:
+    """Describe leaks, JSON-ready: owner (None if unknown), peer, age.
+
+    ``at_least``: it was in CLOSE_WAIT when the recording began; the age is a lower bound.
+    """
+    chosen = leaking if most is None else leaking.head(most)
+    return [
+        {
+            "connection": int(row.connection),
+            "comm": text_or_none(row.comm),
+            "pid": integer_or_none(row.pid),
+            "netns": integer_or_none(row.netns),
+            "local": endpoint(row.local_address, row.local_port),
+            "remote": endpoint(row.remote_address, row.remote_port),
+            "age_s": seconds(row.close_wait_s),
+            "at_least": row.censored in LEFT and pd.isna(row.established_s),
+        }
+        for row in chosen.itertuples()
+    ]

@@ -1,0 +1,131 @@
+"""Connections that failed, were reset, or took long to come about."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tcptrace.analysis import groups
+from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
+from tcptrace.analysis.services import endpoint
+from tcptrace.analysis.values import seconds, text_or_none
+
+#: As many failed connects are no single mishap.
+FAILED_WARNING = 10
+
+#: Fewer resets, or a smaller share of what ended, are everyday life (a browser
+#: closed, a health check).
+RESETS = 10
+RESETS_SHARE = 0.05
+
+#: The first SYN is sent again after 1 s (RFC 6298 section 2.1): a handshake that
+#: took this long lost a SYN, or its answer.
+SLOW_SECONDS = 1.0
+SLOW_WARNING_SHARE = 0.01
+
+_FAILURES = {
+    "refused": (
+        "refused",
+        "Nobody listened on that port, or a firewall answered with a reset.",
+        "Check that the service runs and listens on that address and port (`ss -tln`).",
+        "RFC 9293 section 3.10.7.1; man 2 connect (ECONNREFUSED)",
+    ),
+    "timed_out": (
+        "timed out",
+        "No answer came to any SYN: the host is down, the way is blocked, or the "
+        "server's backlog is full.",
+        "Check the way there (`ping`, firewalls) and, on the server, "
+        "`nstat TcpExtListenDrops TcpExtListenOverflows`.",
+        "man 7 tcp (tcp_syn_retries); man 2 connect (ETIMEDOUT)",
+    ),
+    "unreachable": (
+        "found host or network unreachable",
+        "A router, or this machine itself, said that the host or network cannot be reached.",
+        "Check the routes (`ip route get ADDRESS`) and firewalls.",
+        "RFC 1122 section 4.2.3.9; man 2 connect (ENETUNREACH)",
+    ),
+}
+
+
+def failed_connects(view: View) -> Iterator[Finding]:
+    """Find destinations that connections could not be made to."""
+    rows = groups.failures(view.connections)
+    for outcome, (what, why, advice, source) in _FAILURES.items():
+        found = [row for row in rows if row["outcome"] == outcome]
+        total = sum(row["connects"] for row in found)
+        if not total:
+            continue
+        where = f"to {found[0]['remote']}" if len(found) == 1 else f"to {len(found):,} destinations"
+        yield Finding(
+            id=f"connects-{outcome.replace('_', '-')}",
+            severity=Severity.WARNING if total >= FAILED_WARNING else Severity.INFO,
+            title=f"{total:,} connect{'s' if total > 1 else ''} {where} {what}",
+            evidence=[
+                {key: row[key] for key in ("comm", "remote", "connects", "error")}
+                for row in found[:MOST_EVIDENCE]
+            ],
+            why=why,
+            advice=advice,
+            source=source,
+        )
+
+
+def many_resets(view: View) -> Iterator[Finding]:
+    """Find resets in place of orderly closes."""
+    connections = view.connections
+    ended = int(connections["outcome"].isin(["finished", "reset"]).sum())
+    total = int((connections["outcome"] == "reset").sum())
+    if total < RESETS or total < RESETS_SHARE * ended:
+        return
+    evidence: list[dict[str, Any]] = [
+        {key: row[key] for key in ("comm", "role", "sent_by", "resets", "reason")}
+        for row in groups.resets(connections)[:MOST_EVIDENCE]
+    ]
+    yield Finding(
+        id="many-resets",
+        severity=Severity.WARNING,
+        title=f"{total:,} of {ended:,} ended connections were reset ({total / ended:.0%})",
+        evidence=evidence,
+        why="A reset throws away data not yet delivered, on both sides, and the program "
+        "at the other end gets ECONNRESET.",
+        advice="Look for SO_LINGER with 0 seconds, close() with unread data, "
+        "and proxies or firewalls with short timeouts.",
+        source="RFC 9293 section 3.6; RFC 2525 section 2.17; man 7 socket (SO_LINGER)",
+    )
+
+
+def slow_handshakes(view: View) -> Iterator[Finding]:
+    """Find connects that needed a second SYN."""
+    connections = view.connections
+    made = connections[(connections["role"] == "client") & connections["established"].notna()]
+    slow = made[made["syn_sent_s"] >= SLOW_SECONDS]
+    if slow.empty:
+        return
+    keys = ["remote_address", "remote_port"]
+    table = (
+        slow.groupby(keys, observed=True, dropna=False)["syn_sent_s"]
+        .agg(connects="size", longest="max")
+        .reset_index()
+        .sort_values("connects", ascending=False, kind="stable")
+    )
+    share = len(slow) / len(made)
+    yield Finding(
+        id="slow-handshakes",
+        severity=Severity.WARNING if share >= SLOW_WARNING_SHARE else Severity.INFO,
+        title=f"{len(slow):,} of {len(made):,} handshakes took 1 s or longer ({share:.1%})",
+        evidence=[
+            {
+                "remote": text_or_none(endpoint(row.remote_address, row.remote_port)),
+                "connects": int(row.connects),
+                "longest_s": seconds(row.longest),
+            }
+            for row in table.head(MOST_EVIDENCE).itertuples()
+        ],
+        why="The first SYN is repeated after 1 s: the SYN or its answer was lost, or the "
+        "server's backlog was full and dropped it.",
+        advice="Look for packet loss, and on the server for "
+        "`nstat TcpExtListenDrops`; raise listen()'s backlog and net.core.somaxconn.",
+        source="RFC 6298 section 2.1; man 2 listen",
+    )
+
+
+RULES = (failed_connects, many_resets, slow_handshakes)

@@ -1,0 +1,86 @@
+"""Local ports towards one destination: how near to their end."""
+
+from collections.abc import Iterator
+
+from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
+from tcptrace.analysis.ports_in_use import ports_in_use
+from tcptrace.analysis.services import endpoint, ephemeral_range
+from tcptrace.analysis.values import integer_or_none, text_or_none
+
+#: Above this, connect() searches long for a free port (it tries half of the range,
+#: those of one parity, first), and a burst can use up the rest.
+WARNING_SHARE = 0.7
+PROBLEM_SHARE = 0.9
+
+
+def running_out(view: View) -> Iterator[Finding]:
+    """Find destinations that used most of the ephemeral range at one time."""
+    ephemeral = ephemeral_range(view.recording.header)
+    if ephemeral is None:
+        return
+    size = ephemeral[1] - ephemeral[0] + 1
+    table = ports_in_use(view, ephemeral)
+    table = table[table["peak"] >= WARNING_SHARE * size]
+    if table.empty:
+        return
+    worst = int(table["peak"].iloc[0])
+    yield Finding(
+        id="ports-running-out",
+        severity=Severity.PROBLEM if worst >= PROBLEM_SHARE * size else Severity.WARNING,
+        title=f"Local ports run out towards {len(table):,} destination"
+        f"{'s' if len(table) > 1 else ''}: {worst:,} of {size:,} in use at once",
+        evidence=[
+            {
+                "remote": endpoint(row.remote_address, row.remote_port),
+                "local_address": text_or_none(row.local_address),
+                "netns": integer_or_none(row.netns),
+                "ports_in_use": int(row.peak),
+                "range": size,
+            }
+            for row in table.head(MOST_EVIDENCE).itertuples()
+        ],
+        why="Each connection, and each TIME_WAIT, to one destination holds a local port; "
+        "when none is left connect() fails with EADDRNOTAVAIL. (The range is the one of "
+        "the network namespace recorded from.)",
+        advice="Reuse connections; else widen net.ipv4.ip_local_port_range, set "
+        "net.ipv4.tcp_tw_reuse=1, or use more local or remote addresses.",
+        source="Documentation/networking/ip-sysctl.rst (ip_local_port_range, tcp_tw_reuse)",
+    )
+
+
+def none_left(view: View) -> Iterator[Finding]:
+    """Find connects that got no local port at all."""
+    connections = view.connections
+    refused = connections[
+        (connections["role"] == "client")
+        & (connections["local_port"] == 0)
+        & connections["opened"].notna()
+        & (connections["outcome"] != "open")
+    ]
+    if refused.empty:
+        return
+    keys = ["comm", "remote_address", "remote_port"]
+    table = refused.groupby(keys, observed=True, dropna=False).size().rename("connects")
+    table = table.reset_index().sort_values("connects", ascending=False, kind="stable")
+    yield Finding(
+        id="no-port-left",
+        severity=Severity.PROBLEM,
+        title=f"{len(refused):,} connects found no free local port",
+        evidence=[
+            {
+                "comm": text_or_none(row.comm),
+                "remote": endpoint(row.remote_address, row.remote_port),
+                "connects": int(row.connects),
+            }
+            for row in table.head(MOST_EVIDENCE).itertuples()
+        ],
+        why="They left SYN_SENT without ever having a port: no SYN was sent, and "
+        "connect() returned EADDRNOTAVAIL.",
+        advice="See which connections and TIME_WAITs hold the ports "
+        "(--by remote); reuse connections or widen net.ipv4.ip_local_port_range.",
+        source="man 2 connect (EADDRNOTAVAIL)",
+    )
+
+
+RULES = (running_out, none_left)

@@ -1,0 +1,79 @@
+"""What to know about the recording before believing anything in it."""
+
+from collections.abc import Iterator
+
+from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings.finding import Finding, Severity
+from tcptrace.analysis.states import time_wait_survival
+from tcptrace.analysis.values import seconds, utc
+
+#: From this share on, too many connections are pieced together wrongly to call the
+#: counts roughly right: a connection is about 8 events, and one lost spoils it.
+LOST_PROBLEM_SHARE = 0.01
+
+
+def events_lost(view: View) -> Iterator[Finding]:
+    """Say how much never reached the file."""
+    lost, kept = int(view.recording.lost), len(view.recording.events)
+    if not lost:
+        return
+    share = lost / (lost + kept)
+    yield Finding(
+        id="events-lost",
+        severity=Severity.PROBLEM if share >= LOST_PROBLEM_SHARE else Severity.WARNING,
+        title=f"{lost:,} of {lost + kept:,} events were lost ({share:.2%})",
+        evidence=[{"lost": lost, "recorded": kept, "share": round(share, 6)}],
+        why="A connection with a lost event may lack its start, its end or its owner; "
+        "all counts here are lower bounds.",
+        advice="Record again with a larger --buffer-size, or with filters "
+        "such as --port for fewer events.",
+        source="man 2 bpf (BPF_MAP_TYPE_RINGBUF: a full buffer refuses new records)",
+    )
+
+
+def cut_off(view: View) -> Iterator[Finding]:
+    """Say that the file has no proper end."""
+    recording = view.recording
+    if recording.complete:
+        return
+    yield Finding(
+        id="recording-cut-off",
+        severity=Severity.WARNING,
+        title=f"The recording was cut off: {recording.problem or 'it has no end mark'}",
+        evidence=[{"events": len(recording.events), "last_event": utc(recording.ended)}],
+        why="What happened after the last event is not known, and neither is how much "
+        "was lost; connections open then are shown as open.",
+        advice="End a recording with Ctrl-C, --duration or its command's end, "
+        "and see that the disk has room.",
+        source="docs/recording.md (no batch with `final`)",
+    )
+
+
+def time_wait_unjudged(view: View) -> Iterator[Finding]:
+    """Say that the recording ended before any TIME_WAIT's natural end."""
+    time_wait = view.time_wait
+    still_open = int((time_wait["end"] == "open").sum())
+    survival = time_wait_survival(time_wait, view.recording.started)
+    if not still_open or survival.quantile(0.5) is not None:
+        return
+    span = view.recording.ended - view.recording.started
+    yield Finding(
+        id="time-wait-unjudged",
+        severity=Severity.INFO,
+        title="Too short to say how long TIME_WAIT lasts: "
+        f"{still_open:,} of {len(time_wait):,} still open at the end",
+        evidence=[
+            {
+                "open": still_open,
+                "began": len(time_wait),
+                "recording_s": seconds(span.total_seconds()),
+            }
+        ],
+        why="TIME_WAIT lasts 60 s on Linux, rounded up by the timer wheel to as much as "
+        "65 s; fewer than half were followed to their end.",
+        advice="Record with --settle 70 to follow the TIME_WAITs begun to their end.",
+        source="include/net/tcp.h (TCP_TIMEWAIT_LEN); RFC 9293 section 3.6.1",
+    )
+
+
+RULES = (events_lost, cut_off, time_wait_unjudged)

@@ -1,0 +1,102 @@
+"""Connections whose end does not come: CLOSE_WAIT and FIN_WAIT_2."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from tcptrace.analysis.close_wait import LEAK_SECONDS, leaks
+from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
+from tcptrace.analysis.services import endpoint
+from tcptrace.analysis.values import integer_or_none, seconds, text_or_none
+
+#: From here on it is no slow answer any more but a forgotten socket.
+LEAK_PROBLEM_SECONDS = 60.0
+
+#: As long as a leak in CLOSE_WAIT: FIN_WAIT_2 is the other end of the same thing.
+FIN_WAIT_2_SECONDS = LEAK_SECONDS
+
+
+def close_wait_leak(view: View) -> Iterator[Finding]:
+    """Find programs that do not close what the peer has closed."""
+    leaking = leaks(view.connections)
+    if leaking.empty:
+        return
+    longest = float(leaking["close_wait_s"].iloc[0])
+    owners = leaking.assign(age=leaking["close_wait_s"])
+    keys = ["comm", "pid", "remote_address"]
+    table = (
+        owners.groupby(keys, observed=True, dropna=False)["age"]
+        .agg(connections="size", longest="max")
+        .reset_index()
+        .sort_values(["connections", "longest"], ascending=False, kind="stable")
+    )
+    yield Finding(
+        id="close-wait-leak",
+        severity=Severity.PROBLEM if longest >= LEAK_PROBLEM_SECONDS else Severity.WARNING,
+        title=f"{len(leaking):,} connection{'s' if len(leaking) > 1 else ''} left in "
+        f"CLOSE_WAIT, the longest for {longest:,.1f} s",
+        evidence=[
+            {
+                "comm": text_or_none(row.comm),
+                "pid": integer_or_none(row.pid),
+                "peer": text_or_none(row.remote_address),
+                "connections": int(row.connections),
+                "longest_s": seconds(row.longest),
+            }
+            for row in table.head(MOST_EVIDENCE).itertuples()
+        ],
+        why="The peer has closed; nothing but this program's own close() ends "
+        "CLOSE_WAIT. Each one keeps a file descriptor and its buffers for ever.",
+        advice="Close the socket when read() returns 0 (see `ss -tpn state close-wait`); "
+        "if the program still sends on purpose (half-close), nothing is wrong.",
+        source="RFC 9293 sections 3.3.2 and 3.6",
+    )
+
+
+def fin_wait_2_stuck(view: View) -> Iterator[Finding]:
+    """Find closes the peer does not answer with its own."""
+    connections = view.connections
+    stuck = connections[connections["fin_wait_2_s"] >= FIN_WAIT_2_SECONDS]
+    if stuck.empty:
+        return
+    table = _by_peer(stuck)
+    given_up = int((stuck["outcome"] != "open").sum())
+    longest = float(stuck["fin_wait_2_s"].max())
+    yield Finding(
+        id="fin-wait-2-stuck",
+        severity=Severity.WARNING,
+        title=f"{len(stuck):,} closes waited long for the peer's FIN in FIN_WAIT_2, "
+        f"the longest {longest:,.1f} s ({given_up:,} over)",
+        evidence=[
+            {
+                "comm": text_or_none(row.comm),
+                "remote": endpoint(row.remote_address, row.remote_port),
+                "connections": int(row.connections),
+                "longest_s": seconds(row.longest),
+            }
+            for row in table.head(MOST_EVIDENCE).itertuples()
+        ],
+        why="This side has closed and the other has not: the peer leaks CLOSE_WAIT, "
+        "still sends, or is gone. After close() the kernel gives up after "
+        "tcp_fin_timeout; after shutdown(SHUT_WR) alone it waits for ever.",
+        advice="Look at the peer's program; after shutdown(SHUT_WR) set a read timeout "
+        "and close().",
+        source="RFC 9293 section 3.6; Documentation/networking/ip-sysctl.rst (tcp_fin_timeout)",
+    )
+
+
+def _by_peer(stuck: pd.DataFrame) -> pd.DataFrame:
+    """Count per program and service: a server's peers have ports of no meaning."""
+    port = stuck["remote_port"].astype("Int64").where(stuck["role"] != "server")
+    keys = ["comm", "remote_address", "remote_port"]
+    return (
+        stuck.assign(remote_port=port)
+        .groupby(keys, observed=True, dropna=False)["fin_wait_2_s"]
+        .agg(connections="size", longest="max")
+        .reset_index()
+        .sort_values(["connections", "longest"], ascending=False, kind="stable")
+    )
+
+
+RULES = (close_wait_leak, fin_wait_2_stuck)

@@ -1,0 +1,81 @@
+"""TIME_WAITs that did not go as RFC 9293 means them to."""
+
+from collections.abc import Iterator
+
+from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
+from tcptrace.analysis.services import setting
+from tcptrace.analysis.values import integer_or_none, text_or_none
+
+#: Above this share of TIME_WAITs, lost last ACKs are no accident of the network.
+RESTARTED_WARNING_SHARE = 0.01
+
+
+def skipped(view: View) -> Iterator[Finding]:
+    """Find TIME_WAITs the kernel left out because it had too many."""
+    connections = view.connections
+    gone = connections[connections["time_wait_end"] == "skipped"]
+    if gone.empty:
+        return
+    limit = setting(view.recording.header, "tcp_max_tw_buckets")
+    table = gone.groupby(["comm", "netns"], observed=True, dropna=False).size()
+    table_rows = (
+        table.rename("skipped").reset_index().sort_values("skipped", ascending=False, kind="stable")
+    )
+    yield Finding(
+        id="time-wait-skipped",
+        severity=Severity.WARNING,
+        title=f"{len(gone):,} connections closed without their TIME_WAIT",
+        evidence=[
+            {
+                "comm": text_or_none(row.comm),
+                "netns": integer_or_none(row.netns),
+                "skipped": int(row.skipped),
+                "tcp_max_tw_buckets": limit,
+            }
+            for row in table_rows.head(MOST_EVIDENCE).itertuples()
+        ],
+        why="The kernel holds no more than tcp_max_tw_buckets TIME_WAITs; beyond, a "
+        "repeated FIN is answered by RST, and old segments can reach a new connection.",
+        advice="Close less from this side (reuse connections), or raise "
+        "net.ipv4.tcp_max_tw_buckets (about 300 bytes each).",
+        source="Documentation/networking/ip-sysctl.rst (tcp_max_tw_buckets); RFC 1337",
+    )
+
+
+def last_acks_lost(view: View) -> Iterator[Finding]:
+    """Find TIME_WAITs that the peer's repeated FIN restarted."""
+    time_wait = view.time_wait
+    restarted = time_wait[(time_wait["restarts"] > 0).fillna(False).astype(bool)]
+    if restarted.empty:
+        return
+    share = len(restarted) / len(time_wait)
+    keys = ["comm", "remote_address"]
+    table = (
+        restarted.groupby(keys, observed=True, dropna=False)["restarts"]
+        .agg(time_waits="size", restarts="sum")
+        .reset_index()
+        .sort_values("restarts", ascending=False, kind="stable")
+    )
+    yield Finding(
+        id="last-acks-lost",
+        severity=Severity.WARNING if share >= RESTARTED_WARNING_SHARE else Severity.INFO,
+        title=f"{len(restarted):,} of {len(time_wait):,} TIME_WAITs were restarted: "
+        "the peer sent its FIN again",
+        evidence=[
+            {
+                "comm": text_or_none(row.comm),
+                "peer": text_or_none(row.remote_address),
+                "time_waits": int(row.time_waits),
+                "restarts": int(row.restarts),
+            }
+            for row in table.head(MOST_EVIDENCE).itertuples()
+        ],
+        why="The last ACK, or the FIN it answers, was lost or late on the way. TIME_WAIT "
+        "did its work: it answered again, and the peer could close properly.",
+        advice="Look for packet loss towards these peers (`nstat TcpRetransSegs`, `ip -s link`).",
+        source="RFC 9293 sections 3.6.1 and 3.10.7.4 (TIME-WAIT)",
+    )
+
+
+RULES = (skipped, last_acks_lost)

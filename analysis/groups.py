@@ -1,0 +1,158 @@
+"""Connections grouped: active closers, ``--by`` tables, failures by destination."""
+
+from typing import Any
+
+import pandas as pd
+
+from tcptrace.analysis.filters import View
+from tcptrace.analysis.services import endpoint, ephemeral_range, service_ports
+from tcptrace.analysis.values import integer_or_none, text_or_none
+
+#: What ``report --by`` can group by.
+GROUPINGS = ("process", "service", "remote", "netns")
+
+#: Outcomes of a connect() that got no connection.
+FAILED_OUTCOMES = ("refused", "timed_out", "unreachable")
+
+
+def active_closers(view: View) -> list[dict[str, Any]]:
+    """List who closes first: program, role, remote service; the busiest first.
+
+    ``remote_service``: the other end, its port ``*`` where that is a client's and so
+    differs every time. ``local_port``: the service's own port, None for clients.
+    ``closes``: connections closed by this side (``local``, ``both``), resets included.
+    ``time_wait``: TIME_WAITs that this gave this side.
+    """
+    closers = view.connections[view.connections["closed_by"].isin(["local", "both"])]
+    ports = service_ports(closers, ephemeral_range(view.recording.header))
+    keyed = closers[["comm", "role", "remote_address"]].join(ports)
+    keyed = keyed.assign(began=had_time_wait(closers))
+    keys = ["comm", "role", "service_local_port", "remote_address", "service_remote_port"]
+    grouped = keyed.groupby(keys, observed=True, dropna=False)["began"].agg(
+        closes="size", time_waits="sum"
+    )
+    busiest = grouped.reset_index().sort_values("closes", ascending=False, kind="stable")
+    return [
+        {
+            "comm": text_or_none(row.comm),
+            "role": text_or_none(row.role),
+            "remote_service": endpoint(row.remote_address, row.service_remote_port),
+            "local_port": integer_or_none(row.service_local_port),
+            "closes": int(row.closes),
+            "time_wait": int(row.time_waits),
+        }
+        for row in busiest.itertuples()
+    ]
+
+
+def had_time_wait(connections: pd.DataFrame) -> pd.Series:
+    """Mark the connections that had a TIME_WAIT."""
+    end = connections["time_wait_end"]
+    return connections["time_wait_began"].notna() & (end != "skipped").fillna(True)
+
+
+def grouped_by(view: View, key: str) -> list[dict[str, Any]]:
+    """Count connections per program, service, remote address or network namespace.
+
+    ``key``: one of ``GROUPINGS``. A service is named by its server's address and port,
+    so both ends of a connection fall into the same one.
+    """
+    connections = view.connections
+    groups = _keys(view, key)
+    counts = pd.DataFrame(
+        {
+            "connections": 1,
+            "closed_local": connections["closed_by"].isin(["local", "both"]),
+            "closed_remote": connections["closed_by"] == "remote",
+            "reset": connections["outcome"] == "reset",
+            "failed": connections["outcome"].isin(FAILED_OUTCOMES),
+            "time_wait": had_time_wait(connections),
+            "close_wait": (connections["outcome"] == "open")
+            & (connections["state"] == "CLOSE_WAIT"),
+        },
+        index=connections.index,
+    ).astype("int64")
+    names = list(groups.columns)
+    table = (
+        counts.join(groups)
+        .groupby(names, observed=True, dropna=False)
+        .sum()
+        .reset_index()
+        .sort_values("connections", ascending=False, kind="stable")
+    )
+    return [
+        {
+            key: _name(row, key),
+            **{column: int(getattr(row, column)) for column in counts.columns},
+        }
+        for row in table.itertuples()
+    ]
+
+
+def _keys(view: View, key: str) -> pd.DataFrame:
+    connections = view.connections
+    if key == "process":
+        return connections[["comm"]]
+    if key == "remote":
+        return connections[["remote_address"]]
+    if key == "netns":
+        return connections[["netns"]]
+    ports = service_ports(connections, ephemeral_range(view.recording.header))
+    local, remote = ports["service_local_port"], ports["service_remote_port"]
+    serves = local.notna()
+    return pd.DataFrame(
+        {
+            "address": connections["local_address"]
+            .astype("object")
+            .where(serves, connections["remote_address"].astype("object")),
+            "port": local.where(serves, remote),
+        }
+    )
+
+
+def _name(row: Any, key: str) -> str | int | None:
+    if key == "process":
+        return text_or_none(row.comm)
+    if key == "remote":
+        return text_or_none(row.remote_address)
+    if key == "netns":
+        return integer_or_none(row.netns)
+    return endpoint(row.address, row.port)
+
+
+def failures(connections: pd.DataFrame) -> list[dict[str, Any]]:
+    """Count connects that failed: by outcome, program and destination, most first."""
+    failed = connections[connections["outcome"].isin(FAILED_OUTCOMES)]
+    keys = ["outcome", "comm", "remote_address", "remote_port", "error"]
+    table = failed.groupby(keys, observed=True, dropna=False).size().rename("connects")
+    return [
+        {
+            "outcome": str(row.outcome),
+            "comm": text_or_none(row.comm),
+            "remote": endpoint(row.remote_address, row.remote_port),
+            "error": text_or_none(row.error),
+            "connects": int(row.connects),
+        }
+        for row in _most_first(table, "connects").itertuples()
+    ]
+
+
+def resets(connections: pd.DataFrame) -> list[dict[str, Any]]:
+    """Count resets: by who sent them, program and the kernel's reason, most first."""
+    reset = connections[connections["outcome"] == "reset"]
+    keys = ["closed_by", "comm", "role", "reset_reason"]
+    table = reset.groupby(keys, observed=True, dropna=False).size().rename("resets")
+    return [
+        {
+            "sent_by": text_or_none(row.closed_by),
+            "comm": text_or_none(row.comm),
+            "role": text_or_none(row.role),
+            "reason": text_or_none(row.reset_reason),
+            "resets": int(row.resets),
+        }
+        for row in _most_first(table, "resets").itertuples()
+    ]
+
+
+def _most_first(table: pd.Series, by: str) -> pd.DataFrame:
+    return table.reset_index().sort_values(by, ascending=False, kind="stable")

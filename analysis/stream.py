@@ -1,0 +1,31 @@
+"""Read a recording one batch at a time, for files larger than memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from tcptrace.analysis.load import _header as check_schema
+from tcptrace.analysis.load import load
+
+
+def batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Give the batches of a recording, as far as it goes.
+
+    Raises :class:`tcptrace.tracer.errors.RecordingError` as ``load`` does.
+    """
+    try:
+        source = pa.memory_map(str(path))
+        reader = pa.ipc.open_stream(source)
+    except (pa.ArrowException, OSError, EOFError):
+        load(path)  # says what is wrong, or that the file is empty
+        return
+    with source:
+        check_schema(path, reader.schema)
+        while True:
+            try:
+                batch = reader.read_next_batch()
+                batch.validate(full=True)
+            except (StopIteration, pa.ArrowException, OSError, EOFError):
+                return
+            yield batch

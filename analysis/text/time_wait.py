@@ -1,0 +1,76 @@
+"""TIME_WAIT: how many, how long, how they ended."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.text import Text
+
+from tcptrace.analysis.filters import View
+from tcptrace.analysis.population import population
+from tcptrace.analysis.text.layout import duration, heading, line, number, sparkline
+
+_SPARK = 48
+_ENDS = {
+    "expired": "expired",
+    "reused_connect": "reused by connect()",
+    "reused_syn": "reused by a SYN",
+    "reset": "reset",
+    "killed": "killed",
+}
+
+
+def section(view: View, summary: dict[str, Any]) -> list[Text]:
+    """Show what became of the TIME_WAITs."""
+    found = summary["time_wait"]
+    if not found["began"] and not found["skipped"]:
+        return []
+    ended = [
+        f"{text} {number(found['ended'][end])}"
+        for end, text in _ENDS.items()
+        if found["ended"][end]
+    ]
+    ended.append(f"open {number(found['open'])}")
+    lines = [
+        heading("TIME_WAIT", f"{number(found['began'])} begun"),
+        line("ended     " + ", ".join(ended)),
+    ]
+    if found["began"]:
+        lines.append(line("lifetime  " + _lifetime(found)))
+        if found["open"] and found["lifetime_s"]["max"] is not None:
+            lines.append(
+                line('          * open ones count as "at least so long" (Kaplan-Meier)', "dim")
+            )
+        lines += _population(view, found)
+    if found["restarts"]:
+        lines.append(line(f"restarts  {number(found['restarts'])} (the peer's FIN came again)"))
+    if found["skipped"]:
+        lines.append(line(f"skipped   {number(found['skipped'])} (tcp_max_tw_buckets reached)"))
+    return lines
+
+
+def _lifetime(found: dict[str, Any]) -> str:
+    life = found["lifetime_s"]
+    if life["max"] is None:
+        return "unknown: none was followed to its end"
+    text = (
+        f"min {duration(life['min'])}, median {duration(life['p50'])}, "
+        f"p95 {duration(life['p95'])}, max {duration(life['max'])}"
+    )
+    return f"{text} *" if found["open"] else text
+
+
+def _population(view: View, found: dict[str, Any]) -> list[Text]:
+    """Draw how many there were at a time, from the recording's start to its end."""
+    started, stopped = view.recording.started, view.recording.ended
+    steps = population(view.time_wait["began"], view.time_wait["ended"], started, stopped)
+    text = f"at once   at most {number(found['peak'])}"
+    if stopped <= started or found["peak"] < 2:
+        return [line(text)]
+    edges = pd.date_range(started, stopped, periods=_SPARK + 1)
+    place = np.clip(edges.searchsorted(steps.index, side="right") - 1, 0, _SPARK - 1)
+    levels = steps.groupby(place).max().reindex(range(_SPARK))
+    # Between changes the level stays what it was after the last one.
+    last = steps.groupby(place).last().reindex(range(_SPARK)).ffill().shift(fill_value=0)
+    drawn = np.fmax(levels.to_numpy(), last.fillna(0).to_numpy())
+    return [line(f"{text}  {sparkline(drawn.tolist())}".rstrip())]
