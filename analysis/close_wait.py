@@ -6,7 +6,7 @@ import pandas as pd
 
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.states import LEFT
-from tcptrace.analysis.values import integer_or_none, seconds, text_or_none
+from tcptrace.analysis.values import integer_or_none, rows, seconds, text_or_none
 
 #: Seconds in CLOSE_WAIT, still there at the end, that make a leak. A program that
 #: reads the end of the stream closes within milliseconds; one that has more to send
@@ -41,5 +41,5 @@ def leak_rows(leaking: pd.DataFrame, most: int | None = None) -> list[dict[str, 
             "age_s": seconds(row.close_wait_s),
             "at_least": row.censored in LEFT and pd.isna(row.established_s),
         }
-        for row in chosen.itertuples()
+        for row in rows(chosen)
     ]

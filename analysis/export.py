@@ -1,7 +1,7 @@
 """Tables for other tools: CSV, JSON Lines, Parquet. Large ones piece by piece."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -88,12 +88,16 @@ class ParquetWriter:
             self._writer.close()
 
 
-WRITERS = {"csv": CsvWriter, "jsonl": JsonLinesWriter, "parquet": ParquetWriter}
+WRITERS: dict[str, Callable[[IO[bytes]], Writer]] = {
+    "csv": CsvWriter,
+    "jsonl": JsonLinesWriter,
+    "parquet": ParquetWriter,
+}
 
 
 def write_tables(tables: Iterable[pd.DataFrame], stream: IO[bytes], file_format: str) -> None:
     """Write tables of the same columns as one; ``file_format``: one of ``WRITERS``."""
-    writer: Writer = WRITERS[file_format](stream)
+    writer = WRITERS[file_format](stream)
     for table in tables:
         writer.write(table)
     writer.close()
@@ -120,7 +124,7 @@ def event_tables(path: Path) -> Iterator[pd.DataFrame]:
 def _with_iso_times(table: pd.DataFrame) -> pd.DataFrame:
     """Write times as ISO 8601 UTC with nanoseconds; the table itself stays as it is."""
     times = table.select_dtypes(include=["datetimetz"])
-    return table.assign(**{name: _iso(column) for name, column in times.items()})
+    return table.assign(**{str(name): _iso(column) for name, column in times.items()})
 
 
 def _iso(times: pd.Series) -> pd.Series:

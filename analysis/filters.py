@@ -99,7 +99,7 @@ def _inside(addresses: pd.Series, networks: tuple[Network, ...]) -> pd.Series:
     return addresses.isin(wanted)
 
 
-class _Cidr(click.ParamType):
+class _Cidr(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
     name = "CIDR"
 
     def convert(

@@ -6,7 +6,7 @@ import pandas as pd
 
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.services import endpoint, ephemeral_range, service_ports
-from tcptrace.analysis.values import integer_or_none, text_or_none
+from tcptrace.analysis.values import integer_or_none, rows, text_or_none
 
 #: What ``report --by`` can group by.
 GROUPINGS = ("process", "service", "remote", "netns")
@@ -41,7 +41,7 @@ def active_closers(view: View) -> list[dict[str, Any]]:
             "closes": int(row.closes),
             "time_wait": int(row.time_waits),
         }
-        for row in busiest.itertuples()
+        for row in rows(busiest)
     ]
 
 
@@ -85,7 +85,7 @@ def grouped_by(view: View, key: str) -> list[dict[str, Any]]:
             key: _name(row, key),
             **{column: int(getattr(row, column)) for column in counts.columns},
         }
-        for row in table.itertuples()
+        for row in rows(table)
     ]
 
 
@@ -133,7 +133,7 @@ def failures(connections: pd.DataFrame) -> list[dict[str, Any]]:
             "error": text_or_none(row.error),
             "connects": int(row.connects),
         }
-        for row in _most_first(table, "connects").itertuples()
+        for row in rows(_most_first(table, "connects"))
     ]
 
 
@@ -150,7 +150,7 @@ def resets(connections: pd.DataFrame) -> list[dict[str, Any]]:
             "reason": text_or_none(row.reset_reason),
             "resets": int(row.resets),
         }
-        for row in _most_first(table, "resets").itertuples()
+        for row in rows(_most_first(table, "resets"))
     ]
 
 

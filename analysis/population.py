@@ -15,7 +15,7 @@ def population(
     """
     if began.empty:
         return pd.Series(dtype="int64", index=pd.DatetimeIndex([], tz="UTC"))
-    begins = began.fillna(started).clip(lower=started)
+    begins = _from(began, started)
     ends = ended.fillna(stopped + pd.Timedelta(1, "ns"))
     steps = pd.concat(
         [
@@ -37,7 +37,7 @@ def peaks(
     if groups.empty:
         return pd.Series(dtype="int64")
     open_ended = np.iinfo("int64").max
-    begins = began.fillna(started).clip(lower=started).dt.as_unit("ns").astype("int64")
+    begins = _from(began, started).dt.as_unit("ns").astype("int64")
     ends = ended.dt.as_unit("ns").astype("int64").where(ended.notna(), open_ended)
     group = np.concatenate([groups.to_numpy(), groups.to_numpy()])
     time = np.concatenate([begins.to_numpy(), ends.to_numpy()])
@@ -47,3 +47,8 @@ def peaks(
     group, running = group[order], np.cumsum(step[order])
     # Each group's steps add up to 0, so the running sum restarts by itself.
     return pd.Series(running, index=group).groupby(level=0).max()
+
+
+def _from(began: pd.Series, started: pd.Timestamp) -> pd.Series:
+    """Let what began before the recording begin with it."""
+    return began.where(began >= started, started)

@@ -72,4 +72,4 @@ def _left_truncated(durations: Floats, ended: Flags, entered: Floats) -> tuple[F
     usable = (at_risk > deaths) | (in_sight == durations.size)
     factors = np.ones(times.size)
     np.divide(at_risk - deaths, at_risk, out=factors, where=usable & (at_risk > 0))
-    return times, np.cumprod(factors)
+    return times, np.cumprod(factors, dtype=np.float64)

@@ -1,5 +1,6 @@
 """Pandas' values as JSON has them: None for everything unknown."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -29,3 +30,8 @@ def utc(time: pd.Timestamp) -> str | None:
         return None
     text = time.tz_convert("UTC").tz_localize(None).isoformat(timespec="nanoseconds")
     return f"{text}Z"
+
+
+def rows(table: pd.DataFrame) -> Iterator[Any]:
+    """Go through a small table (one already aggregated or cut) as named tuples."""
+    yield from table.itertuples(index=False)

@@ -8,7 +8,7 @@ from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
 from tcptrace.analysis.groups import had_time_wait
 from tcptrace.analysis.services import endpoint
-from tcptrace.analysis.values import integer_or_none, seconds, text_or_none
+from tcptrace.analysis.values import integer_or_none, rows, seconds, text_or_none
 
 #: A client that closed fewer connections to one service is no pattern yet.
 CLIENT_CLOSES = 100
@@ -46,7 +46,7 @@ def client_closes_first(view: View) -> Iterator[Finding]:
                 "time_wait": int(row.time_wait),
                 "median_life_s": seconds(row.life),
             }
-            for row in table.head(MOST_EVIDENCE).itertuples()
+            for row in rows(table.head(MOST_EVIDENCE))
         ],
         why="Each active close keeps a local port out of use towards that destination "
         "for 60 s, and each new connection costs a handshake.",
@@ -79,7 +79,7 @@ def server_closes_first(view: View) -> Iterator[Finding]:
                 "connections": int(row.connections),
                 "time_wait": int(row.time_wait),
             }
-            for row in table.head(MOST_EVIDENCE).itertuples()
+            for row in rows(table.head(MOST_EVIDENCE))
         ],
         why="While one of them stands, a restarted server cannot bind its port "
         "(EADDRINUSE) unless it sets SO_REUSEADDR; the recording does not show "

@@ -7,7 +7,7 @@ from tcptrace.analysis import groups
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
 from tcptrace.analysis.services import endpoint
-from tcptrace.analysis.values import seconds, text_or_none
+from tcptrace.analysis.values import rows, seconds, text_or_none
 
 #: As many failed connects are no single mishap.
 FAILED_WARNING = 10
@@ -48,9 +48,9 @@ _FAILURES = {
 
 def failed_connects(view: View) -> Iterator[Finding]:
     """Find destinations that connections could not be made to."""
-    rows = groups.failures(view.connections)
+    all_failed = groups.failures(view.connections)
     for outcome, (what, why, advice, source) in _FAILURES.items():
-        found = [row for row in rows if row["outcome"] == outcome]
+        found = [row for row in all_failed if row["outcome"] == outcome]
         total = sum(row["connects"] for row in found)
         if not total:
             continue
@@ -118,7 +118,7 @@ def slow_handshakes(view: View) -> Iterator[Finding]:
                 "connects": int(row.connects),
                 "longest_s": seconds(row.longest),
             }
-            for row in table.head(MOST_EVIDENCE).itertuples()
+            for row in rows(table.head(MOST_EVIDENCE))
         ],
         why="The first SYN is repeated after 1 s: the SYN or its answer was lost, or the "
         "server's backlog was full and dropped it.",

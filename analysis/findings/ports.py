@@ -6,7 +6,7 @@ from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
 from tcptrace.analysis.ports_in_use import ports_in_use
 from tcptrace.analysis.services import endpoint, ephemeral_range
-from tcptrace.analysis.values import integer_or_none, text_or_none
+from tcptrace.analysis.values import integer_or_none, rows, text_or_none
 
 #: Above this, connect() searches long for a free port (it tries half of the range,
 #: those of one parity, first), and a burst can use up the rest.
@@ -38,7 +38,7 @@ def running_out(view: View) -> Iterator[Finding]:
                 "ports_in_use": int(row.peak),
                 "range": size,
             }
-            for row in table.head(MOST_EVIDENCE).itertuples()
+            for row in rows(table.head(MOST_EVIDENCE))
         ],
         why="Each connection, and each TIME_WAIT, to one destination holds a local port; "
         "when none is left connect() fails with EADDRNOTAVAIL. (The range is the one of "
@@ -61,8 +61,8 @@ def none_left(view: View) -> Iterator[Finding]:
     if refused.empty:
         return
     keys = ["comm", "remote_address", "remote_port"]
-    table = refused.groupby(keys, observed=True, dropna=False).size().rename("connects")
-    table = table.reset_index().sort_values("connects", ascending=False, kind="stable")
+    counts = refused.groupby(keys, observed=True, dropna=False).size().rename("connects")
+    table = counts.reset_index().sort_values("connects", ascending=False, kind="stable")
     yield Finding(
         id="no-port-left",
         severity=Severity.PROBLEM,
@@ -73,7 +73,7 @@ def none_left(view: View) -> Iterator[Finding]:
                 "remote": endpoint(row.remote_address, row.remote_port),
                 "connects": int(row.connects),
             }
-            for row in table.head(MOST_EVIDENCE).itertuples()
+            for row in rows(table.head(MOST_EVIDENCE))
         ],
         why="They left SYN_SENT without ever having a port: no SYN was sent, and "
         "connect() returned EADDRNOTAVAIL.",

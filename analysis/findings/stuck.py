@@ -8,7 +8,7 @@ from tcptrace.analysis.close_wait import LEAK_SECONDS, leaks
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
 from tcptrace.analysis.services import endpoint
-from tcptrace.analysis.values import integer_or_none, seconds, text_or_none
+from tcptrace.analysis.values import integer_or_none, rows, seconds, text_or_none
 
 #: From here on it is no slow answer any more but a forgotten socket.
 LEAK_PROBLEM_SECONDS = 60.0
@@ -44,7 +44,7 @@ def close_wait_leak(view: View) -> Iterator[Finding]:
                 "connections": int(row.connections),
                 "longest_s": seconds(row.longest),
             }
-            for row in table.head(MOST_EVIDENCE).itertuples()
+            for row in rows(table.head(MOST_EVIDENCE))
         ],
         why="The peer has closed; nothing but this program's own close() ends "
         "CLOSE_WAIT. Each one keeps a file descriptor and its buffers for ever.",
@@ -75,7 +75,7 @@ def fin_wait_2_stuck(view: View) -> Iterator[Finding]:
                 "connections": int(row.connections),
                 "longest_s": seconds(row.longest),
             }
-            for row in table.head(MOST_EVIDENCE).itertuples()
+            for row in rows(table.head(MOST_EVIDENCE))
         ],
         why="This side has closed and the other has not: the peer leaks CLOSE_WAIT, "
         "still sends, or is gone. After close() the kernel gives up after "

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
 from tcptrace.analysis.services import setting
-from tcptrace.analysis.values import integer_or_none, text_or_none
+from tcptrace.analysis.values import integer_or_none, rows, text_or_none
 
 #: Above this share of TIME_WAITs, lost last ACKs are no accident of the network.
 RESTARTED_WARNING_SHARE = 0.01
@@ -33,7 +33,7 @@ def skipped(view: View) -> Iterator[Finding]:
                 "skipped": int(row.skipped),
                 "tcp_max_tw_buckets": limit,
             }
-            for row in table_rows.head(MOST_EVIDENCE).itertuples()
+            for row in rows(table_rows.head(MOST_EVIDENCE))
         ],
         why="The kernel holds no more than tcp_max_tw_buckets TIME_WAITs; beyond, a "
         "repeated FIN is answered by RST, and old segments can reach a new connection.",
@@ -69,7 +69,7 @@ def last_acks_lost(view: View) -> Iterator[Finding]:
                 "time_waits": int(row.time_waits),
                 "restarts": int(row.restarts),
             }
-            for row in table.head(MOST_EVIDENCE).itertuples()
+            for row in rows(table.head(MOST_EVIDENCE))
         ],
         why="The last ACK, or the FIN it answers, was lost or late on the way. TIME_WAIT "
         "did its work: it answered again, and the peer could close properly.",

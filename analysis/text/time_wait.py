@@ -25,11 +25,8 @@ def section(view: View, summary: dict[str, Any]) -> list[Text]:
     found = summary["time_wait"]
     if not found["began"] and not found["skipped"]:
         return []
-    ended = [
-        f"{text} {number(found['ended'][end])}"
-        for end, text in _ENDS.items()
-        if found["ended"][end]
-    ]
+    ways = found["ended"]
+    ended = [f"{text} {number(ways[end])}" for end, text in _ENDS.items() if ways[end]]
     ended.append(f"open {number(found['open'])}")
     lines = [
         heading("TIME_WAIT", f"{number(found['began'])} begun"),
@@ -38,9 +35,8 @@ def section(view: View, summary: dict[str, Any]) -> list[Text]:
     if found["began"]:
         lines.append(line("lifetime  " + _lifetime(found)))
         if found["open"] and found["lifetime_s"]["max"] is not None:
-            lines.append(
-                line('          * open ones count as "at least so long" (Kaplan-Meier)', "dim")
-            )
+            note = '* open ones count as "at least so long" (Kaplan-Meier)'
+            lines.append(line(" " * 10 + note, "dim"))
         lines += _population(view, found)
     if found["restarts"]:
         lines.append(line(f"restarts  {number(found['restarts'])} (the peer's FIN came again)"))
