@@ -10,6 +10,8 @@ from typing import Any
 
 from .net import wait_until
 
+COMMAND = (sys.executable, "-m", "tcptrace.tracer", "record")
+
 
 class Recorder:
     """Records everything on the machine from the moment it is made until `stop()`."""
@@ -20,10 +22,7 @@ class Recorder:
         said = path.with_suffix(".said")
         with said.open("wb") as out:
             self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tcptrace.tracer", "record", "-o", str(path)),
-                    *("--ready-file", str(ready), *options),
-                ],
+                [*COMMAND, "-o", str(path), "--ready-file", str(ready), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

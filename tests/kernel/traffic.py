@@ -108,6 +108,11 @@ class Program(Process):
         made = self.call("connect_many", address=address, port=port, count=count)
         return [Socket(self, one["handle"], one["local"][1]) for one in made]
 
+    def connect_all(self, sources: list[str], address: str, port: int) -> list[int]:
+        """Connect from each source at once; the error number each one came to."""
+        made = self.call("connect_all", sources=sources, address=address, port=port)
+        return [int(code) for code in made]
+
     def close_many(self, sockets: list[Socket]) -> None:
         self.call("close_many", handles=[one.handle for one in sockets])
 
@@ -128,6 +133,13 @@ class Socket:
 
     def receive(self, size: int = 1) -> str:
         return str(self.program.call("receive", handle=self.handle, size=size))
+
+    def wait_data(self) -> None:
+        """Wait for data and leave it unread."""
+        self.program.call("wait_data", handle=self.handle)
+
+    def set_option(self, level: int, name: int, value: int) -> None:
+        self.program.call("set_option", handle=self.handle, level=level, name=name, value=value)
 
     def read_to_end(self) -> str:
         return str(self.program.call("read_to_end", handle=self.handle))

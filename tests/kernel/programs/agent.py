@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import struct
@@ -94,6 +95,23 @@ class Agent:
     def connect_many(self, address: str, port: int, count: int) -> list[dict[str, Any]]:
         return [self.connect(address, port, None, 0, []) for _ in range(count)]
 
+    def connect_all(self, sources: list[str], address: str, port: int) -> list[int]:
+        """Connect from each source at once; the error number each one came to."""
+        begun = []
+        for source in sources:
+            new = socket.socket(family_of(address), socket.SOCK_STREAM)
+            new.bind((source, 0))
+            new.setblocking(False)
+            begun.append((new, new.connect_ex((address, port))))
+        errors = []
+        for new, code in begun:
+            if code == errno.EINPROGRESS:
+                select.select([], [new], [])
+                code = new.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            errors.append(code)
+            new.close()
+        return errors
+
     def accept(self, handle: int) -> dict[str, Any]:
         new, remote = self.sockets[handle].accept()
         return {**self.keep(new), "remote": remote[:2]}
@@ -112,6 +130,13 @@ class Agent:
                 raise OSError(errno.ECONNABORTED, "end of data")
             data += more
         return data.decode()
+
+    def wait_data(self, handle: int) -> None:
+        """Wait for data and leave it unread."""
+        self.sockets[handle].recv(1, socket.MSG_PEEK)
+
+    def set_option(self, handle: int, level: int, name: int, value: int) -> None:
+        self.sockets[handle].setsockopt(level, name, value)
 
     def read_to_end(self, handle: int) -> str:
         data = b""
