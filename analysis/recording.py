@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
-from tcptrace.analysis.connections import build_connections, build_time_wait
+from tcptrace.analysis.assemble import Observed
+from tcptrace.analysis.connections import Tables, build_tables
+from tcptrace.analysis.events import events_frame
 from tcptrace.analysis.load import load
 
 
@@ -16,32 +19,57 @@ class Recording:
     """One recording, read as far as it goes.
 
     ``header``: the JSON header (docs/recording.md), ``{}`` if the file holds none.
-    ``events``: one row per kernel event. ``lost``: events the kernel made and the
-    recorder never got. ``complete``: it ended properly; else ``problem`` says in a
-    few words what is wrong with the file. ``final``: the last batch's metadata
-    (``ended``, ``reason``, ``mib``), ``{}`` if cut off. ``started`` and ``ended``:
-    the observed span, UTC; ``ended`` of a cut-off recording is its last event.
+    ``final``: what its last batch says (``ended``, ``reason``, ``mib``), ``{}`` if it was
+    cut off. ``table``: the events as Arrow. ``observed``: the span watched and the
+    events ``lost``. ``complete``: it ended properly; else ``problem`` says in a few
+    words what is wrong.
     """
 
     path: Path
     header: dict[str, Any]
     final: dict[str, Any]
-    events: pd.DataFrame
-    lost: int
-    complete: bool
+    table: pa.Table
+    observed: Observed
     problem: str | None
-    started: pd.Timestamp
-    ended: pd.Timestamp
+
+    @property
+    def complete(self) -> bool:
+        """Whether the recorder ended properly."""
+        return self.problem is None
+
+    @property
+    def lost(self) -> int:
+        """Events the kernel made and the recorder never got."""
+        return self.observed.lost
+
+    @property
+    def started(self) -> pd.Timestamp:
+        """When recording began, UTC."""
+        return pd.Timestamp(self.observed.started, tz="UTC")
+
+    @property
+    def ended(self) -> pd.Timestamp:
+        """When recording ended; of one that was cut off, its last event."""
+        return pd.Timestamp(self.observed.ended, tz="UTC")
 
     @cached_property
+    def events(self) -> pd.DataFrame:
+        """One row per kernel event, in the recording's order and columns."""
+        return events_frame(self.table)
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return build_tables(self.table, self.header, self.observed)
+
+    @property
     def connections(self) -> pd.DataFrame:
-        """One row per socket life; columns in :mod:`tcptrace.analysis.connections`."""
-        return build_connections(self)
+        """One row per connection's end (:class:`tcptrace.analysis.connections.Tables`)."""
+        return self._tables.connections
 
-    @cached_property
+    @property
     def time_wait(self) -> pd.DataFrame:
-        """One row per TIME_WAIT begun; columns in :mod:`tcptrace.analysis.connections`."""
-        return build_time_wait(self.connections)
+        """One row per TIME_WAIT begun (:class:`tcptrace.analysis.connections.Tables`)."""
+        return self._tables.time_wait
 
 
 def read(path: str | Path) -> Recording:
@@ -50,4 +78,5 @@ def read(path: str | Path) -> Recording:
     Raises :class:`tcptrace.tracer.errors.RecordingError` if the file cannot be
     opened or is no tcptrace recording at all.
     """
-    return Recording(**load(Path(path)))
+    path = Path(path)
+    return Recording(path, **load(path))

@@ -1,0 +1,282 @@
+"""Socket lives: which events belong to the same life of the same socket.
+
+The kernel reuses a socket's address within microseconds, so an address is an
+identity only between two births: a transition out of CLOSE, or the LISTEN->SYN_RECV
+with which a child is cloned from its listener (net/ipv4/tcp_minisocks.c).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tcptrace.analysis.events import EventArrays
+from tcptrace.tracer.schema import DETAIL_ERROR_SHIFT, DETAIL_FIN_RECEIVED, KIND, STATE, STATES
+
+NEVER = np.iinfo(np.int64).min
+ALWAYS = np.iinfo(np.int64).max
+
+_TIMEWAIT_KINDS = [code for name, code in KIND.items() if name.startswith("timewait")]
+
+
+@dataclass(frozen=True)
+class Lives:
+    """Lives of full sockets, listeners included; one entry per life.
+
+    ``first``, ``last``: time of its first and last transition, ns. ``begins``,
+    ``ends``: whether its birth and its CLOSE were recorded. ``tuple_row``: the event
+    whose four-tuple is the life's (the last complete one). ``state``: the last state.
+    ``before_close``: the state it left for CLOSE, 0 if it did not close.
+    ``fin_received``, ``error``: as CLOSE reported. ``entered``: (lives, states) times
+    of first entry, NEVER where not entered. ``dwell``: (lives, states) ns, as recorded
+    between two transitions; ``gap``: (lives, states) True where a transition in
+    between was lost. ``reset_received``, ``reset_sent``: time of the first, NEVER if
+    none. ``reset_row``: the event of the reset sent, -1 if none. ``owner_row``: the
+    event whose current task owned the socket, -1 if none. ``rows``, ``row_life``: the
+    events of all lives, sorted by life and time, and the life of each.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    last: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
+    first_old: np.ndarray
+    state: np.ndarray
+    before_close: np.ndarray
+    fin_received: np.ndarray
+    error: np.ndarray
+    tuple_row: np.ndarray
+    owner_row: np.ndarray
+    reset_row: np.ndarray
+    reset_received: np.ndarray
+    reset_sent: np.ndarray
+    entered: np.ndarray
+    dwell: np.ndarray
+    gap: np.ndarray
+    listener: np.ndarray
+    client: np.ndarray
+    server: np.ndarray
+    rows: np.ndarray
+    row_life: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def _by_address(events: EventArrays) -> tuple[np.ndarray, np.ndarray]:
+    """Sort events by socket address, keeping their order; tell where an address begins."""
+    wanted = (events.kind >= 0) & (events.socket != 0)
+    wanted &= events.old != STATE["NEW_SYN_RECV"]
+    rows = np.flatnonzero(wanted)
+    rows = rows[np.argsort(events.socket[rows], kind="stable")]
+    address = events.socket[rows]
+    begins = np.ones(len(rows), bool)
+    begins[1:] = address[1:] != address[:-1]
+    return rows, begins
+
+
+def _carry(values: np.ndarray, valid: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """Give at each place the last valid value before it in the same group, else -1."""
+    places = np.where(valid, np.arange(len(values)), -1)
+    before = np.empty_like(places)
+    before[:1] = -1
+    before[1:] = np.maximum.accumulate(places)[:-1]
+    start = np.maximum.accumulate(np.where(begins, np.arange(len(values)), 0))
+    return np.where(before >= start, values[before], -1)
+
+
+def split_rows(events: EventArrays) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Part the events into those of full sockets and those of timewait sockets.
+
+    Gives (rows, address begins) for each, rows sorted by address. A reset sent on
+    behalf of a timewait socket is told by what was last seen at its address.
+    """
+    rows, begins = _by_address(events)
+    kind = events.kind[rows]
+    resets = kind == KIND["reset_sent"]
+    timewait = np.isin(kind, _TIMEWAIT_KINDS)
+    before = _carry(timewait.astype(np.int64), ~resets, begins)
+    timewait |= resets & (before == 1)
+    address = events.socket[rows]
+
+    def part(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        where = address[chosen]
+        starts = np.ones(len(where), bool)
+        starts[1:] = where[1:] != where[:-1]
+        # The other sort of socket seen in between: the page was given away.
+        changes = np.cumsum(timewait != np.roll(timewait, 1))[chosen]
+        starts[1:] |= changes[1:] != changes[:-1]
+        return rows[chosen], starts
+
+    return (*part(~timewait), *part(timewait))
+
+
+def _births(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """Mark the first event of every life of a full socket."""
+    kind, old, new = events.kind[rows], events.old[rows], events.new[rows]
+    is_state = (kind == KIND["state"]) | (kind == KIND["existing"])
+    previous = _carry(new.astype(np.int64), is_state, begins)
+    close = STATE["CLOSE"]
+    births = begins.copy()
+    births |= is_state & (old == close) & (new != close)
+    births |= is_state & (old == STATE["LISTEN"]) & (new == STATE["SYN_RECV"])
+    # After CLOSE only a birth can follow: if it was not recorded, this is another life.
+    births |= is_state & (previous == close)
+    # A reset is received before its socket closes, so after CLOSE it is another life's.
+    births |= (kind == KIND["reset_received"]) & (previous == close)
+    births[1:] &= ~(births[:-1] & _follows_reset(kind, previous))
+    return births
+
+
+def _follows_reset(kind: np.ndarray, previous: np.ndarray) -> np.ndarray:
+    """Tell a transition that belongs to the reset right before it, which began the life."""
+    reset = (kind[:-1] == KIND["reset_received"]) & (previous[:-1] == STATE["CLOSE"])
+    return reset & (kind[1:] == KIND["state"])
+
+
+def find_lives(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> Lives:
+    """Group the events of full sockets (from :func:`split_rows`) into lives."""
+    births = _births(events, rows, begins)
+    life = np.cumsum(births) - 1
+    kind = events.kind[rows]
+    is_state = (kind == KIND["state"]) | (kind == KIND["existing"])
+    # A life is made of transitions; errors and resets alone make none.
+    has_state = np.zeros(life[-1] + 1 if len(life) else 0, bool)
+    has_state[life[is_state]] = True
+    renumber = np.cumsum(has_state) - 1
+    kept = has_state[life] if len(life) else np.empty(0, bool)
+    rows, life, is_state = rows[kept], renumber[life[kept]], is_state[kept]
+    return _describe(events, rows, life, is_state, int(has_state.sum()))
+
+
+def _first_times(life: np.ndarray, times: np.ndarray, count: int) -> np.ndarray:
+    """Give the first time per life (entries in time order within a life)."""
+    result = np.full(count, NEVER)
+    result[life[::-1]] = times[::-1]
+    return result
+
+
+def _describe(
+    events: EventArrays, rows: np.ndarray, life: np.ndarray, is_state: np.ndarray, count: int
+) -> Lives:
+    states = rows[is_state]
+    owner = life[is_state]
+    time, old, new = events.time[states], events.old[states], events.new[states]
+    begin = np.flatnonzero(np.diff(owner, prepend=-1))
+    end = np.append(begin[1:], len(states)) - 1 if len(begin) else begin
+    close, listen = STATE["CLOSE"], STATE["LISTEN"]
+
+    def has(condition: np.ndarray) -> np.ndarray:
+        return np.bincount(owner[condition], minlength=count)[:count] > 0
+
+    first_old, first_new = old[begin], new[begin]
+    existing = events.kind[states[begin]] == KIND["existing"]
+    begins = ~existing & (
+        (first_old == close) | ((first_old == listen) & (first_new == STATE["SYN_RECV"]))
+    )
+    ends = new[end] == close
+    entered = np.full((count, len(STATES)), NEVER)
+    for state in range(len(STATES)):
+        chosen = (new == state) & (events.kind[states] == KIND["state"])
+        entered[:, state] = _first_times(owner[chosen], time[chosen], count)
+    dwell, gap = _dwell(owner, time, old, new, count)
+    complete = (events.local_port[states] != 0) & (events.remote_port[states] != 0)
+    last_complete = np.maximum.accumulate(np.where(complete, np.arange(len(states)), -1))
+    tuple_place = np.where(last_complete[end] >= begin, last_complete[end], end)
+    at_close = events.detail[states[end]]
+    resets = _resets(events, rows, life, count)
+    return Lives(
+        first=time[begin],
+        second=np.where(begin < end, time[np.minimum(begin + 1, end)], ALWAYS),
+        last=time[end],
+        begins=begins,
+        ends=ends,
+        first_old=first_old,
+        state=new[end],
+        before_close=np.where(ends, old[end], 0),
+        fin_received=ends & (at_close & DETAIL_FIN_RECEIVED != 0),
+        error=np.where(ends, at_close >> DETAIL_ERROR_SHIFT, 0),
+        tuple_row=states[tuple_place],
+        owner_row=_owners(events, rows, life, states, owner, resets, count),
+        reset_row=resets["row"],
+        reset_received=resets["received"],
+        reset_sent=resets["sent"],
+        entered=entered,
+        dwell=dwell,
+        gap=gap,
+        listener=has((new == listen) | ((old == listen) & (new == close))),
+        client=has((new == STATE["SYN_SENT"]) | (old == STATE["SYN_SENT"])),
+        server=has((old == listen) & (new == STATE["SYN_RECV"])),
+        rows=rows,
+        row_life=life,
+    )
+
+
+def _dwell(
+    life: np.ndarray, time: np.ndarray, old: np.ndarray, new: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum the time between transitions by state; mark what a lost one makes unknown."""
+    width = len(STATES)
+    same = life[1:] == life[:-1]
+    seen = same & (new[:-1] == old[1:])
+    cell = life[:-1] * width + new[:-1]
+    spent = np.diff(time)
+    dwell = np.bincount(cell[seen], spent[seen], count * width)[: count * width]
+    lost = same & ~seen
+    gap = np.zeros(count * width, bool)
+    gap[cell[lost]] = True
+    gap[life[1:][lost] * width + old[1:][lost]] = True
+    return dwell.reshape(count, width), gap.reshape(count, width)
+
+
+def _resets(
+    events: EventArrays, rows: np.ndarray, life: np.ndarray, count: int
+) -> dict[str, np.ndarray]:
+    kind = events.kind[rows]
+    received, sent = kind == KIND["reset_received"], kind == KIND["reset_sent"]
+    row = np.full(count, -1)
+    row[life[sent][::-1]] = rows[sent][::-1]
+    return {
+        "received": _first_times(life[received], events.time[rows[received]], count),
+        "sent": _first_times(life[sent], events.time[rows[sent]], count),
+        "row": row,
+    }
+
+
+def _owners(
+    events: EventArrays,
+    rows: np.ndarray,
+    life: np.ndarray,
+    states: np.ndarray,
+    state_life: np.ndarray,
+    resets: dict[str, np.ndarray],
+    count: int,
+) -> np.ndarray:
+    """Find the event in which the current task was the socket's owner.
+
+    Only transitions that a system call makes qualify: connect(), listen(), shutdown()
+    or close(). All others happen in whatever the network's softirq interrupted. The
+    last resort is a reset the program itself sent by closing (tcp_close(),
+    tcp_disconnect()): it follows a CLOSE that no error caused.
+    """
+    old, new = events.old[states], events.new[states]
+    state = STATE
+    ranked = (
+        (old == state["CLOSE_WAIT"]) & (new == state["LAST_ACK"]),
+        (new == state["FIN_WAIT_1"]),
+        (old == state["LISTEN"]) & (new == state["CLOSE"]),
+        (new == state["LISTEN"]),
+        (old == state["CLOSE"]) & (new == state["SYN_SENT"]),
+        (events.kind[states] == KIND["existing"]) & (events.pid[states] != 0),
+    )
+    owner = np.full(count, -1)
+    closes = (new == state["CLOSE"]) & (events.detail[states] >> DETAIL_ERROR_SHIFT == 0)
+    close_row = np.full(count, -1)
+    close_row[state_life[closes]] = states[closes]
+    sent = resets["row"]
+    aborted = (close_row >= 0) & (sent > close_row) & (resets["received"] == NEVER)
+    aborted &= events.pid[close_row] == events.pid[sent]
+    owner[aborted] = sent[aborted]
+    for chosen in ranked:  # the last of them wins
+        owner[state_life[chosen]] = states[chosen]
+    return owner

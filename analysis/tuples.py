@@ -1,0 +1,46 @@
+"""Four-tuples as single numbers, and finding what was there at a given time."""
+
+import numpy as np
+import pandas as pd
+
+
+def _dense(values: np.ndarray) -> np.ndarray:
+    return pd.factorize(values)[0].astype(np.int64)
+
+
+def tuple_ids(
+    netns: np.ndarray,
+    local: np.ndarray,
+    local_port: np.ndarray,
+    remote: np.ndarray,
+    remote_port: np.ndarray,
+) -> np.ndarray:
+    """Give equal numbers to equal (namespace, four-tuple) combinations.
+
+    Arrays of one length; addresses as codes of ``EventArrays``. Exact, no hashing
+    of several fields into one.
+    """
+    addresses = _dense(_dense(local) << 32 | _dense(remote))
+    ports = local_port.astype(np.int64) << 16 | remote_port.astype(np.int64)
+    return _dense(_dense(_dense(netns) << 32 | ports) << 32 | addresses)
+
+
+def last_before(
+    keys: np.ndarray, times: np.ndarray, at_keys: np.ndarray, at_times: np.ndarray
+) -> np.ndarray:
+    """For each (at_key, at_time) find the last entry of the same key at or before it.
+
+    Gives indices into ``keys``; -1 where there is none.
+    """
+    if not len(keys) or not len(at_keys):
+        return np.full(len(at_keys), -1)
+    all_keys = np.concatenate([keys, at_keys])
+    is_query = np.repeat(np.array([0, 1], np.int8), [len(keys), len(at_keys)])
+    order = np.lexsort((is_query, np.concatenate([times, at_times]), all_keys))
+    position = np.where(is_query[order] == 0, np.arange(len(order)), -1)
+    latest = np.maximum.accumulate(position)
+    found = np.where(latest >= 0, order[latest], -1)
+    same = (found >= 0) & (all_keys[found] == all_keys[order])
+    result = np.full(len(all_keys), -1)
+    result[order] = np.where(same, found, -1)
+    return result[len(keys) :]
