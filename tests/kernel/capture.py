@@ -56,7 +56,7 @@ class Capture:
             return mark in self.path.read_bytes()
 
         self._namespace.inside(lambda: free_udp_send(self._mark_to, mark, MARK_PORT))
-        wait_until(seen, what=f"the mark in {self.path}")
+        wait_until(seen, what=lambda: f"the mark in {self.path}")
 
     def stop(self) -> None:
         """End the capture; fail if tcpdump missed a packet."""

@@ -42,13 +42,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def wait_until(
-    condition: Callable[[], object], *, what: str, timeout: float = 10.0, every: float = 0.02
+    condition: Callable[[], object],
+    *,
+    what: Callable[[], str],
+    timeout: float = 10.0,
+    every: float = 0.02,
 ) -> None:
     """Return once `condition()` is true; fail, saying `what`, after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"after {timeout:g} s still not so: {what}")
+            raise TimeoutError(f"after {timeout:g} s still not so: {what()}")
         time.sleep(every)
 
 
@@ -145,12 +149,15 @@ class Namespace:
                 found[STATES[int(state, 16)]] += 1
         return found
 
-    def wait_for(self, timeout: float = 10.0, port: int | None = None, **counts: int) -> None:
-        """Wait until each named state has exactly that many sockets."""
+    def wait_for(
+        self, timeout: float = 10.0, every: float = 0.02, port: int | None = None, **counts: int
+    ) -> None:
+        """Wait until each named state has exactly that many sockets (with `port`)."""
         wait_until(
             lambda: all(self.states(port)[state] == n for state, n in counts.items()),
-            what=f"{counts} in {self}, which has {dict(self.states(port))}",
+            what=lambda: f"{counts} in {self}, which has {dict(self.states(port))}",
             timeout=timeout,
+            every=every,
         )
 
     def wait_quiet(self, timeout: float = 10.0) -> None:

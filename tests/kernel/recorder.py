@@ -30,7 +30,7 @@ class Recorder:
         self._said = said
         wait_until(
             lambda: ready.exists() or self._process.poll() is not None,
-            what=f"the recorder is ready; it said {said.read_text()!r}",
+            what=lambda: f"the recorder is ready; it said {said.read_text()!r}",
             timeout=60,
         )
         if self._process.poll() is not None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from .duo import PORT, Duo
 from .lab import Lab
-from .net import Namespace, Pair, wait_until
+from .net import Namespace, wait_until
 from .rows import Row, Rows
 from .scenarios import REPEATS, orderly
-from .traffic import Listener, Program, Socket
+from .traffic import Socket
 
-PORT = 9000
 CLIENT_PORT = 40000
 
 
@@ -27,26 +27,6 @@ def kernel_has(option: str) -> bool:
             text = gzip.decompress(path.read_bytes()) if path.suffix else path.read_bytes()
             return f"{option}=y".encode() in text
     return False
-
-
-class Duo:
-    """A client and a server in namespaces of their own, the server listening."""
-
-    def __init__(self, lab: Lab, pair: Pair | None = None) -> None:
-        self.pair = pair or lab.pair()
-        self.client: Program = lab.program("tt-client", self.pair.client)
-        self.server: Program = lab.program("tt-server", self.pair.server)
-        self.address = self.pair.server4
-        self.listener: Listener = self.server.listen(self.address, PORT)
-
-    def connect(self, source_port: int = 0) -> tuple[Socket, Socket]:
-        near = self.client.connect(self.address, PORT, source_port=source_port)
-        return near, self.listener.accept()
-
-    def connect_many(self, count: int) -> list[tuple[Socket, Socket]]:
-        near = self.client.connect_many(self.address, PORT, count)
-        far = {one.port: one for one in self.listener.accept_many(count)}
-        return [(one, far[one.port]) for one in near]
 
 
 def ends(rows: list[Row]) -> Counter[str | None]:
@@ -87,7 +67,7 @@ def test_reused_by_connect(lab: Lab, bound: bool) -> None:
                     raise
             return bool(made)
 
-        wait_until(connects, what="the port may be used again")
+        wait_until(connects, what=lambda: "the port may be used again")
         orderly(*connected[0])
         duo.pair.client.wait_for(TIME_WAIT=1, FIN_WAIT_2=0)
     recorder.stop()
@@ -147,10 +127,7 @@ def test_killed_by_ss(lab: Lab) -> None:
 @pytest.mark.parametrize("family", [4, 6])
 def test_killed_by_a_reset(lab: Lab, family: int) -> None:
     cable = lab.cable()
-    duo = Duo(lab, cable.pair)
-    duo.address = cable.pair.address_of_server(family)
-    duo.listener.close()
-    duo.listener = duo.server.listen(duo.address, PORT)
+    duo = Duo(lab, cable.pair, family=family)
     recorder = lab.record()
     made = duo.connect_many(REPEATS)
     for near, far in made:
@@ -176,7 +153,7 @@ def test_killed_with_its_namespace(lab: Lab) -> None:
     duo.pair.client.delete()
     wait_until(
         lambda: ends(Rows(recorder.read()).of(duo.pair.client)) == {"killed": REPEATS},
-        what="the kernel took the namespace's sockets down",
+        what=lambda: "the kernel took the namespace's sockets down",
         every=0.5,
         timeout=20,
     )

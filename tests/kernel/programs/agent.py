@@ -22,6 +22,7 @@ from typing import Any
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 TIMEOUT = 20.0
+FILES = 8192
 
 libc = ctypes.CDLL(None)
 
@@ -190,8 +191,8 @@ class Agent:
 
 def main() -> None:
     set_name(sys.argv[1])
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    most = max(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     agent = Agent()
     print(json.dumps({"ok": os.getpid()}), flush=True)  # noqa: T201
     for line in sys.stdin:

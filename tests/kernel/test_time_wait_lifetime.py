@@ -1,0 +1,258 @@
+"""TIME_WAITs followed to their real end: all begun at once, one wait of a minute for all."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from .duo import Duo
+from .lab import Lab
+from .net import Namespace
+from .oracle import CLIENT, SERVER, Conversation
+from .rows import Row, Rows
+from .scenarios import REPEATS, orderly
+from .traffic import Socket
+
+TIMEWAIT_LEN = 60.0  # TCP_TIMEWAIT_LEN (include/net/tcp.h)
+NEAR = 20e6  # ns
+LOST_ACKS = 4
+
+
+def wheel_granularity(hz: int) -> float:
+    """How late a timer of 60 s may fire, in seconds (LVL_GRAN of kernel/time/timer.c).
+
+    Level n holds timers up to 63 * 8**n jiffies ahead, in buckets of 8**n.
+    """
+    level = 0
+    while TIMEWAIT_LEN * hz >= 63 * 8**level:
+        level += 1
+    return float(8**level / hz)
+
+
+@dataclass
+class Group:
+    """Connections made in namespaces of their own, and what the capture saw of them."""
+
+    duo: Duo
+    capture: Any
+    before: dict[str, Counter[str]] = field(default_factory=dict)
+    after: dict[str, Counter[str]] = field(default_factory=dict)
+    seen: list[Conversation] = field(default_factory=list)
+
+    @property
+    def spaces(self) -> dict[str, Namespace]:
+        return {CLIENT: self.duo.pair.client, SERVER: self.duo.pair.server}
+
+    def count(self) -> dict[str, Counter[str]]:
+        return {side: Counter(space.counters()) for side, space in self.spaces.items()}
+
+    def started(self, side: str) -> int:
+        """Timewait sockets that the kernel says it started, mini-sockets included."""
+        return sum(self.after[side][name] - self.before[side][name] for name in ("TW", "TWKilled"))
+
+
+@dataclass(frozen=True)
+class Run:
+    groups: dict[str, Group]
+    rows: Rows
+    granularity: float
+
+    def waits(self, name: str, side: str) -> list[Row]:
+        return self.rows.time_wait(self.groups[name].spaces[side])
+
+    def of(self, name: str, side: str) -> list[tuple[Conversation, Row]]:
+        group = self.groups[name]
+        return [(one, self.rows.end(one, side, group.spaces[side])) for one in group.seen]
+
+
+def close_all(ends: list[tuple[Socket, Socket]]) -> None:
+    for first, second in ends:
+        orderly(first, second)
+
+
+def close_one_half(ends: list[tuple[Socket, Socket]]) -> None:
+    """Close the client's side only: mini-sockets in FIN_WAIT_2 are left."""
+    for near, far in ends:
+        near.close()
+        far.read_to_end()
+
+
+def close_other_half(ends: list[tuple[Socket, Socket]]) -> None:
+    for _, far in ends:
+        far.close()
+
+
+@pytest.fixture(scope="module")
+def run(make_lab: Callable[[], Lab]) -> Iterator[Run]:
+    with make_lab() as lab:
+        cables = {name: lab.cable() for name in ("crossed", "last_ack_lost")}
+        names = ("before", "mid_life", "fin_1_s", "fin_5_s", "client", "server", "ipv6", "dual")
+        duos = {
+            **{
+                name: Duo(lab, family=6 if name == "ipv6" else 4, dual=name == "dual")
+                for name in names
+            },
+            **{name: Duo(lab, cable.pair) for name, cable in cables.items()},
+        }
+        groups = {
+            name: Group(duo, lab.capture(duo.pair.client, duo.pair.server4))
+            for name, duo in duos.items()
+        }
+        close_all(duos["before"].connect_many(REPEATS))
+        duos["before"].pair.client.wait_for(TIME_WAIT=REPEATS)
+        old = duos["mid_life"].connect_many(REPEATS)
+        recorder = lab.record()
+        for group in groups.values():
+            group.before = group.count()
+
+        # The longest lives first: what follows takes less than these wait.
+        late = {name: duos[name].connect_many(REPEATS) for name in ("fin_5_s", "fin_1_s")}
+        begun = {}
+        for name, ends in late.items():
+            close_one_half(ends)
+            begun[name] = time.monotonic()
+        lose_last_acks(cables["last_ack_lost"], duos["last_ack_lost"])
+        close_all(old)
+        close_all(duos["client"].connect_many(REPEATS))
+        close_all([(far, near) for near, far in duos["server"].connect_many(REPEATS)])
+        close_all(duos["ipv6"].connect_many(REPEATS))
+        close_all(duos["dual"].connect_many(REPEATS))
+        for near, far in duos["crossed"].connect_many(REPEATS):
+            cables["crossed"].hold("fin")
+            near.close()
+            far.close()
+            cables["crossed"].wait_held(2)
+            cables["crossed"].release()
+        for name, delay in (("fin_1_s", 1), ("fin_5_s", 5)):
+            # The delay is the experiment: this long the peer keeps its FIN back.
+            time.sleep(max(0.0, begun[name] + delay - time.monotonic()))
+            close_other_half(late[name])
+
+        for duo in duos.values():
+            for space in (duo.pair.client, duo.pair.server):
+                space.wait_for(
+                    80, 0.5, TIME_WAIT=0, FIN_WAIT_1=0, FIN_WAIT_2=0, LAST_ACK=0, CLOSING=0
+                )
+        for group in groups.values():
+            group.after = group.count()
+        recorder.stop()
+        for group in groups.values():
+            group.capture.stop()
+            group.seen = group.capture.conversations()
+        rows = Rows(recorder.read())
+        yield Run(groups, rows, wheel_granularity(rows.recording.header["hz"]))
+
+
+def lose_last_acks(cable: Any, duo: Duo) -> None:
+    """Let the client's last ACKs be lost LOST_ACKS times, so that the FIN comes again."""
+    for near, far in duo.connect_many(REPEATS):
+        near.close()
+        far.read_to_end()
+        duo.pair.client.wait_for(FIN_WAIT_2=1, port=near.port)
+        cable.drop("pure_ack", source="a", count=LOST_ACKS, port=near.port)
+        far.close()
+
+
+ORDINARY = {
+    "mid_life": [CLIENT],
+    "client": [CLIENT],
+    "server": [SERVER],
+    "ipv6": [CLIENT],
+    "dual": [CLIENT],
+    "crossed": [CLIENT, SERVER],
+    "fin_1_s": [CLIENT],
+    "fin_5_s": [CLIENT],
+}
+CASES = [(name, side) for name, sides in ORDINARY.items() for side in sides]
+
+
+@pytest.mark.parametrize(("name", "side"), [*CASES, ("last_ack_lost", CLIENT)])
+def test_count_is_the_kernels(run: Run, name: str, side: str) -> None:
+    assert run.groups[name].started(side) == REPEATS
+    assert len(run.waits(name, side)) == REPEATS
+    events = run.rows.recording.events
+    own = events[events["netns"] == run.groups[name].spaces[side].inode]
+    assert (own["kind"] == "timewait_expire").sum() == REPEATS
+
+
+@pytest.mark.parametrize("name", [name for name, sides in ORDINARY.items() if len(sides) == 1])
+def test_the_other_end_has_none(run: Run, name: str) -> None:
+    (side,) = ORDINARY[name]
+    other = SERVER if side == CLIENT else CLIENT
+    assert run.groups[name].started(other) == 0
+    assert not run.waits(name, other)
+    assert {row["time_wait_end"] for _, row in run.of(name, other)} == {None}
+
+
+@pytest.mark.parametrize(("name", "side"), CASES)
+def test_each_lives_a_minute_and_what_the_timer_wheel_adds(run: Run, name: str, side: str) -> None:
+    for wait in run.waits(name, side):
+        assert wait["end"] == "expired"
+        assert wait["censored"] == "none"
+        assert wait["restarts"] == 0
+        assert TIMEWAIT_LEN <= wait["lived_s"] <= TIMEWAIT_LEN + run.granularity + 0.02
+        assert wait["lived_s"] == pytest.approx((wait["ended"] - wait["began"]).total_seconds())
+
+
+@pytest.mark.parametrize(("name", "side"), [*CASES, ("last_ack_lost", CLIENT)])
+def test_time_wait_begins_when_the_peers_fin_arrives(run: Run, name: str, side: str) -> None:
+    far = SERVER if side == CLIENT else CLIENT
+    for seen, row in run.of(name, side):
+        fin = seen.fin(far)
+        assert fin
+        began = fin.time
+        if name == "crossed":
+            # Then it begins with the ACK of one's own FIN, which comes after that.
+            own = seen.fin(side)
+            assert own
+            began = next(
+                s.time
+                for s in seen.segments
+                if s.source == fin.source and (s.acknowledged - own.end) % 2**32 < 2**31
+            )
+        assert abs(row["time_wait_began"].value - began) < NEAR
+
+
+@pytest.mark.parametrize(("name", "delay"), [("fin_1_s", 1.0), ("fin_5_s", 5.0)])
+def test_waiting_for_the_peers_fin_is_fin_wait_2(run: Run, name: str, delay: float) -> None:
+    for seen, row in run.of(name, CLIENT):
+        own, far = seen.fin(CLIENT), seen.fin(SERVER)
+        assert own
+        assert far
+        assert delay - 0.2 < row["fin_wait_2_s"] < delay + 1.5
+        assert row["fin_wait_2_s"] == pytest.approx((far.time - own.time) / 1e9, abs=0.02)
+
+
+def test_lost_last_acks_restart_time_wait(run: Run) -> None:
+    for seen, row in run.of("last_ack_lost", CLIENT):
+        fins = seen.sent_by(SERVER, 1)
+        assert len(fins) > LOST_ACKS / 2
+        # A restart within one bucket of the timer wheel is silent: at least one shows.
+        assert 1 <= row["time_wait_restarts"] <= len(fins) - 1
+        assert row["time_wait_end"] == "expired"
+        wait = next(
+            w for w in run.waits("last_ack_lost", CLIENT) if w["connection"] == row["connection"]
+        )
+        after_last_fin = (wait["ended"].value - fins[-1].time) / 1e9
+        assert TIMEWAIT_LEN - 0.02 <= after_last_fin <= TIMEWAIT_LEN + run.granularity + 0.02
+        assert wait["lived_s"] == pytest.approx((wait["ended"] - wait["began"]).total_seconds())
+
+
+def test_one_begun_before_the_recording_is_left_censored(run: Run) -> None:
+    waits = run.waits("before", CLIENT)
+    assert len(waits) == REPEATS
+    for wait in waits:
+        assert wait["end"] == "expired"
+        assert wait["censored"] == "left"
+        # A lower bound: it cannot have been seen for longer than the recording.
+        assert wait["lived_s"] <= (wait["ended"] - run.rows.recording.started).total_seconds()
+    for row in run.rows.of(run.groups["before"].spaces[CLIENT]):
+        assert row["opened"] is None
+        assert row["established"] is None
+        assert row["censored"] == "left"
+        assert row["established_s"] is None
