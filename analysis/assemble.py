@@ -10,9 +10,11 @@ import pandas as pd
 
 from tcptrace.analysis import outcomes as how
 from tcptrace.analysis import timewait as tw
+from tcptrace.analysis.columns import censored, names, nullable, spread, utc, words
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.lives import ALWAYS, NEVER, Lives
 from tcptrace.analysis.pairs import conversations
+from tcptrace.analysis.snapshots import Snapshots
 from tcptrace.tracer.schema import STATE, STATES
 
 #: Columns of seconds, and the state each is about; TIME_WAIT's is apart.
@@ -54,6 +56,7 @@ class Rows:
         events: EventArrays,
         lives: Lives,
         waits: tw.TimeWaits,
+        snapshots: Snapshots,
         header: dict[str, Any],
         observed: Observed,
     ) -> None:
@@ -65,16 +68,26 @@ class Rows:
         orphans = np.flatnonzero(waits.life == _UNSEEN)
         wait_of_life = np.full(len(lives), _UNSEEN)
         wait_of_life[waits.life[waits.life >= 0]] = np.flatnonzero(waits.life >= 0)
-        first = np.concatenate([lives.first[chosen], waits.seen[orphans]])
+        idle = snapshots.idle
+        first = np.concatenate([lives.first[chosen], waits.seen[orphans], snapshots.idle_since])
         order = np.argsort(first, kind="stable")
-        #: Index of each row's life and timewait socket, _UNSEEN where it has none.
-        self.life = np.concatenate([chosen, np.full(len(orphans), _UNSEEN)])[order]
-        self.wait = np.concatenate([wait_of_life[chosen], orphans])[order]
+
+        def column(*parts: np.ndarray) -> np.ndarray:
+            return np.concatenate(parts).astype(np.int64)[order]
+
+        no_wait, no_life = np.full(len(idle), _UNSEEN), np.full(len(orphans), _UNSEEN)
+        #: Each row's life, timewait socket, and snapshot row; _UNSEEN where it has none.
+        self.life = column(chosen, no_life, no_wait)
+        self.wait = column(wait_of_life[chosen], orphans, no_wait)
+        self.snapshot = column(snapshots.of_life[chosen], no_life, idle)
         self.first = first[order]
+        #: Known from snapshots alone.
+        self.idle = (self.life < 0) & (self.wait < 0)
         self._lives, self._waits = lives, waits
         # Closed unseen, or perhaps: its address was born again, or events were lost.
         gone = ~lives.ends & (reborn | (lives.last < observed.lost_until))
-        self.gone = self.of_life(gone, False)
+        last_seen = column(np.full(len(chosen), _UNSEEN), no_life, snapshots.idle_until)
+        self.gone = self.of_life(gone, False) | (self.idle & (last_seen < observed.lost_until))
         self.ends = self.of_life(lives.ends, False)
 
     def __len__(self) -> int:
@@ -82,11 +95,11 @@ class Rows:
 
     def of_life(self, values: np.ndarray, otherwise: Any) -> np.ndarray:
         """Spread a value per life over the rows."""
-        return _spread(values, self.life, otherwise)
+        return spread(values, self.life, otherwise)
 
     def of_wait(self, values: np.ndarray, otherwise: Any) -> np.ndarray:
         """Spread a value per timewait socket over the rows."""
-        return _spread(values, self.wait, otherwise)
+        return spread(values, self.wait, otherwise)
 
     @cached_property
     def in_time_wait(self) -> np.ndarray:
@@ -118,7 +131,7 @@ class Rows:
     def outcome(self) -> np.ndarray:
         """How it ended: index into ``outcomes.OUTCOMES``."""
         result = self.of_life(how.outcomes(self._lives), how.UNKNOWN)
-        result[(self.life >= 0) & ~self.ends & ~self.gone] = how.OPEN
+        result[((self.life >= 0) | self.idle) & ~self.ends & ~self.gone] = how.OPEN
         result[self.in_time_wait] = how.FINISHED
         for end, outcome in (
             (tw.OPEN, how.OPEN),
@@ -175,6 +188,7 @@ class Rows:
 
     def _state(self) -> np.ndarray:
         state = self.of_life(self._lives.state, STATE["CLOSE"]).astype(np.int64)
+        state[self.idle] = self.events.new[self.snapshot[self.idle]]
         state[self.still_waiting] = STATE["TIME_WAIT"]
         state[self.half_closed & (self.wait_end == tw.OPEN)] = STATE["FIN_WAIT_2"]
         return state
@@ -201,7 +215,9 @@ class Rows:
         }
         result["fin_wait_2_s"] = result["fin_wait_2_s"] + self._mini_socket_seconds()
         for column, state in STATE_SECONDS.items():
-            result[column][self.gone & (self._state() == STATE[state])] = np.nan
+            now = self._state() == STATE[state]
+            result[column][now & self.idle] = (observed.ended - self.first[now & self.idle]) / 1e9
+            result[column][now & self.gone] = np.nan
         return result
 
     def _mini_socket_seconds(self) -> np.ndarray:
@@ -221,18 +237,18 @@ class Rows:
 
     def time_wait_ended(self) -> pd.DatetimeIndex:
         """When TIME_WAIT ended; NaT while it runs."""
-        return _utc(np.where(self.in_time_wait & ~self.still_waiting, self.stopped, NEVER))
+        return utc(np.where(self.in_time_wait & ~self.still_waiting, self.stopped, NEVER))
 
     def time_wait_censored(self) -> pd.Categorical:
         """Which end of TIME_WAIT lies outside the recording."""
-        return _censored(self.began == NEVER, self.still_waiting)
+        return censored(self.began == NEVER, self.still_waiting)
 
     def _pairs(self, tuple_row: np.ndarray) -> np.ndarray:
         """Find each row's other end: its index, -1 where there is none."""
         events, lives = self.events, self._lives
-        last = self.of_life(np.where(lives.ends, lives.last, ALWAYS // 2), NEVER)
+        last = self.of_life(np.where(lives.ends, lives.last, ALWAYS // 2), ALWAYS // 2)
         first = np.where(self.of_life(lives.begins, False), self.first, self.observed.started)
-        paired = np.flatnonzero(self.life >= 0)
+        paired = np.flatnonzero((self.life >= 0) | self.idle)
         rows = tuple_row[paired]
         other = conversations(
             events.netns[rows],
@@ -265,10 +281,11 @@ class Rows:
         tuple_row = np.where(
             self.life >= 0,
             self.of_life(lives.tuple_row, 0),
-            self.of_wait(self._waits.tuple_row, 0),
+            np.where(self.idle, self.snapshot, self.of_wait(self._waits.tuple_row, 0)),
         )
         owner = self.of_life(lives.owner_row, _UNSEEN)
-        owned = owner >= 0
+        owner = np.where(owner >= 0, owner, self.snapshot)
+        owned = (owner >= 0) & (events.pid[owner] != 0) if len(events) else owner >= 0
         other = self._pairs(tuple_row)
         pair = np.where(other >= 0, np.minimum(other, np.arange(len(self))), -1)
         number = pd.factorize(pair[pair >= 0])[0]
@@ -281,41 +298,41 @@ class Rows:
         return pd.DataFrame(
             {
                 "connection": np.arange(1, len(self) + 1),
-                "conversation": _nullable(conversation, pair >= 0),
-                "opened": _utc(np.where(old_start, NEVER, self.first)),
-                "established": _utc(self.of_life(lives.entered[:, STATE["ESTABLISHED"]], NEVER)),
-                "closed": _utc(self._closed()),
-                "role": _words(self._roles(other), _ROLES),
+                "conversation": nullable(conversation, pair >= 0),
+                "opened": utc(np.where(old_start, NEVER, self.first)),
+                "established": utc(self.of_life(lives.entered[:, STATE["ESTABLISHED"]], NEVER)),
+                "closed": utc(self._closed()),
+                "role": words(self._roles(other), _ROLES),
                 "family": np.where((local >> 32 > 0) | (remote >> 32 > 0), 6, 4).astype(np.int8),
                 "local_address": events.address_texts(local),
-                "local_port": _nullable(ports[0], ports[0] != 0),
+                "local_port": nullable(ports[0], ports[0] != 0),
                 "remote_address": events.address_texts(remote),
-                "remote_port": _nullable(ports[1], ports[1] != 0),
-                "netns": _nullable(netns, netns != 0),
-                "cgroup": _nullable(events.cgroup[owner], owned),
-                "pid": _nullable(events.pid[owner], owned),
-                "comm": _names(events.comm[owner], owned, events.comms),
-                "closed_by": _words(self.closed_by, how.CLOSED_BY),
-                "outcome": _words(self.outcome, how.OUTCOMES),
-                "state": _words(self._state(), STATES),
+                "remote_port": nullable(ports[1], ports[1] != 0),
+                "netns": nullable(netns, netns != 0),
+                "cgroup": nullable(events.cgroup[owner], owned),
+                "pid": nullable(events.pid[owner], owned),
+                "comm": names(events.comm[owner], owned, events.comms),
+                "closed_by": words(self.closed_by, how.CLOSED_BY),
+                "outcome": words(self.outcome, how.OUTCOMES),
+                "state": words(self._state(), STATES),
                 "error": self._errors(),
                 "reset_reason": self._reset_reasons(),
                 **self._seconds(),
                 "time_wait_s": self.time_wait_seconds,
-                "time_wait_began": _utc(self.began),
-                "time_wait_end": _words(self.end_code, TIME_WAIT_ENDS),
-                "time_wait_restarts": _nullable(
+                "time_wait_began": utc(self.began),
+                "time_wait_end": words(self.end_code, TIME_WAIT_ENDS),
+                "time_wait_restarts": nullable(
                     self.of_wait(self._waits.restarts, 0), self.in_time_wait
                 ),
-                "censored": _censored(old_start, (self.outcome == how.OPEN) | self.still_waiting),
+                "censored": censored(old_start, (self.outcome == how.OPEN) | self.still_waiting),
             }
         )
 
     def _errors(self) -> pd.Categorical:
         number = self.of_life(self._lives.error, 0)
         distinct, code = np.unique(number, return_inverse=True)
-        names = [errno.errorcode.get(int(value), f"errno {value}") for value in distinct]
-        return _names(code, number != 0, names)
+        errors = [errno.errorcode.get(int(value), f"errno {value}") for value in distinct]
+        return names(code, number != 0, errors)
 
     def _reset_reasons(self) -> pd.Categorical:
         row = self.of_life(self._lives.reset_row, _UNSEEN)
@@ -323,44 +340,5 @@ class Rows:
         number = np.where(known, self.events.detail[row] if len(self.events) else 0, -1)
         distinct, code = np.unique(number, return_inverse=True)
         named = self.header.get("reset_reasons", {})
-        names = [str(named.get(str(value), f"reason {value}")) for value in distinct]
-        return _names(code, known, names)
-
-
-def _spread(values: np.ndarray, index: np.ndarray, otherwise: Any) -> np.ndarray:
-    result = np.full(len(index), otherwise, np.result_type(values.dtype, type(otherwise)))
-    seen = index >= 0
-    result[seen] = values[index[seen]]
-    return result
-
-
-def _utc(nanoseconds: np.ndarray) -> pd.DatetimeIndex:
-    """Give UTC times; NEVER, which is NaT's own number, becomes NaT."""
-    return pd.DatetimeIndex(nanoseconds.astype("datetime64[ns]"), tz="UTC")
-
-
-def _words(codes: np.ndarray, names: tuple[str | None, ...]) -> pd.Categorical:
-    """Name codes; a code whose name is None becomes null."""
-    known = [name for name in names if name is not None]
-    lookup = np.array([-1 if name is None else known.index(name) for name in names], np.int8)
-    return pd.Categorical.from_codes(lookup[codes], known)
-
-
-def _names(codes: np.ndarray, known: np.ndarray, names: list[str]) -> pd.Categorical:
-    """Name codes of a list that may hold a name twice; null where not known."""
-    where, distinct = pd.factorize(np.array([*names, ""], object))
-    lookup = np.where(known, where[np.where(known, codes, 0)], -1)
-    used, compact = np.unique(lookup, return_inverse=True)
-    offset = int(len(used) > 0 and used[0] == -1)
-    return pd.Categorical.from_codes(
-        compact - offset, pd.Index(distinct[used[offset:]], dtype=object)
-    )
-
-
-def _nullable(values: np.ndarray, known: np.ndarray) -> Any:
-    return pd.arrays.IntegerArray(np.where(known, values, 0).astype(np.int64), ~known)
-
-
-def _censored(left: np.ndarray, right: np.ndarray) -> pd.Categorical:
-    codes = left.astype(np.int8) + 2 * right.astype(np.int8)
-    return pd.Categorical.from_codes(codes, ["none", "left", "right", "both"])
+        reasons = [str(named.get(str(value), f"reason {value}")) for value in distinct]
+        return names(code, known, reasons)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from tcptrace.analysis.assemble import Observed, Rows
 from tcptrace.analysis.events import event_arrays
 from tcptrace.analysis.lives import find_lives, split_rows
+from tcptrace.analysis.snapshots import match, snapshot_rows
 from tcptrace.analysis.timewait import find_time_waits, jiffy_rate
 from tcptrace.analysis.tuples import tuple_ids
 
@@ -58,9 +59,11 @@ def build_tables(table: pa.Table, header: dict[str, Any], observed: Observed) ->
     ``table``: of ``tracer.schema.SCHEMA``, in the order of the recording.
     """
     events = event_arrays(table)
-    rows, begins, wait_rows, wait_begins = split_rows(events)
+    rows, begins, wait_rows = split_rows(events)
     lives = find_lives(events, rows, begins)
-    all_rows = np.concatenate([lives.tuple_row, wait_rows]).astype(np.int64)
+    seen_rows, seen_waits = snapshot_rows(events)
+    wait_rows = np.concatenate([wait_rows, seen_waits])
+    all_rows = np.concatenate([lives.tuple_row, wait_rows, seen_rows]).astype(np.int64)
     ids = tuple_ids(
         events.netns[all_rows],
         events.local[all_rows],
@@ -68,11 +71,11 @@ def build_tables(table: pa.Table, header: dict[str, Any], observed: Observed) ->
         events.remote[all_rows],
         events.remote_port[all_rows],
     )
+    life_ids, wait_ids, seen_ids = np.split(ids, np.cumsum([len(lives), len(wait_rows)]))
     hz = jiffy_rate(events, header.get("hz"))
-    waits = find_time_waits(
-        events, wait_rows, wait_begins, ids[len(lives) :], lives, ids[: len(lives)], hz
-    )
-    assembled = Rows(events, lives, waits, header, observed)
+    waits = find_time_waits(events, wait_rows, wait_ids, lives, life_ids, hz)
+    snapshots = match(events, seen_rows, seen_ids, lives, life_ids)
+    assembled = Rows(events, lives, waits, snapshots, header, observed)
     connections = assembled.connections()
     chosen = np.flatnonzero(connections["time_wait_s"].notna())
     waited = connections.iloc[chosen]

@@ -64,7 +64,10 @@ class Lives:
 
 
 def _by_address(events: EventArrays) -> tuple[np.ndarray, np.ndarray]:
-    """Sort events by socket address, keeping their order; tell where an address begins."""
+    """Sort events by socket address, keeping their order; tell where an address begins.
+
+    Without a snapshot's rows and resets for no socket (address 0), and request sockets.
+    """
     wanted = (events.kind >= 0) & (events.socket != 0)
     wanted &= events.old != STATE["NEW_SYN_RECV"]
     rows = np.flatnonzero(wanted)
@@ -85,11 +88,12 @@ def _carry(values: np.ndarray, valid: np.ndarray, begins: np.ndarray) -> np.ndar
     return np.where(before >= start, values[before], -1)
 
 
-def split_rows(events: EventArrays) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def split_rows(events: EventArrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Part the events into those of full sockets and those of timewait sockets.
 
-    Gives (rows, address begins) for each, rows sorted by address. A reset sent on
-    behalf of a timewait socket is told by what was last seen at its address.
+    Gives the full sockets' events sorted by address, where each address begins, and
+    the timewait sockets' events. A reset sent on behalf of a timewait socket is told by
+    what was last seen at its address.
     """
     rows, begins = _by_address(events)
     kind = events.kind[rows]
@@ -97,24 +101,20 @@ def split_rows(events: EventArrays) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     timewait = np.isin(kind, _TIMEWAIT_KINDS)
     before = _carry(timewait.astype(np.int64), ~resets, begins)
     timewait |= resets & (before == 1)
-    address = events.socket[rows]
-
-    def part(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        where = address[chosen]
-        starts = np.ones(len(where), bool)
-        starts[1:] = where[1:] != where[:-1]
-        # The other sort of socket seen in between: the page was given away.
-        changes = np.cumsum(timewait != np.roll(timewait, 1))[chosen]
-        starts[1:] |= changes[1:] != changes[:-1]
-        return rows[chosen], starts
-
-    return (*part(~timewait), *part(timewait))
+    full = ~timewait
+    address = events.socket[rows[full]]
+    starts = np.ones(len(address), bool)
+    starts[1:] = address[1:] != address[:-1]
+    # A timewait socket seen in between: the page was given away and came back.
+    changes = np.cumsum(timewait)[full]
+    starts[1:] |= changes[1:] != changes[:-1]
+    return rows[full], starts, rows[timewait]
 
 
 def _births(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> np.ndarray:
     """Mark the first event of every life of a full socket."""
     kind, old, new = events.kind[rows], events.old[rows], events.new[rows]
-    is_state = (kind == KIND["state"]) | (kind == KIND["existing"])
+    is_state = kind == KIND["state"]
     previous = _carry(new.astype(np.int64), is_state, begins)
     close = STATE["CLOSE"]
     births = begins.copy()
@@ -139,7 +139,7 @@ def find_lives(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> Liv
     births = _births(events, rows, begins)
     life = np.cumsum(births) - 1
     kind = events.kind[rows]
-    is_state = (kind == KIND["state"]) | (kind == KIND["existing"])
+    is_state = kind == KIND["state"]
     # A life is made of transitions; errors and resets alone make none.
     has_state = np.zeros(life[-1] + 1 if len(life) else 0, bool)
     has_state[life[is_state]] = True
@@ -170,14 +170,11 @@ def _describe(
         return np.bincount(owner[condition], minlength=count)[:count] > 0
 
     first_old, first_new = old[begin], new[begin]
-    existing = events.kind[states[begin]] == KIND["existing"]
-    begins = ~existing & (
-        (first_old == close) | ((first_old == listen) & (first_new == STATE["SYN_RECV"]))
-    )
+    begins = (first_old == close) | ((first_old == listen) & (first_new == STATE["SYN_RECV"]))
     ends = new[end] == close
     entered = np.full((count, len(STATES)), NEVER)
     for state in range(len(STATES)):
-        chosen = (new == state) & (events.kind[states] == KIND["state"])
+        chosen = new == state
         entered[:, state] = _first_times(owner[chosen], time[chosen], count)
     dwell, gap = _dwell(owner, time, old, new, count)
     complete = (events.local_port[states] != 0) & (events.remote_port[states] != 0)
@@ -267,7 +264,6 @@ def _owners(
         (old == state["LISTEN"]) & (new == state["CLOSE"]),
         (new == state["LISTEN"]),
         (old == state["CLOSE"]) & (new == state["SYN_SENT"]),
-        (events.kind[states] == KIND["existing"]) & (events.pid[states] != 0),
     )
     owner = np.full(count, -1)
     closes = (new == state["CLOSE"]) & (events.detail[states] >> DETAIL_ERROR_SHIFT == 0)

@@ -76,7 +76,6 @@ def jiffy_rate(events: EventArrays, header_hz: object = None) -> int | None:
 def find_time_waits(
     events: EventArrays,
     rows: np.ndarray,
-    begins: np.ndarray,
     row_ids: np.ndarray,
     lives: Lives,
     life_ids: np.ndarray,
@@ -85,7 +84,11 @@ def find_time_waits(
     """Group the events of timewait sockets (from ``split_rows``) into lives.
 
     ``row_ids``, ``life_ids``: tuple ids of ``rows`` and of ``lives``, in one numbering.
+    A timewait socket has its four-tuple to itself, so that, and not its address, is
+    what its events are sorted by: a snapshot's rows have no address.
     """
+    order = np.lexsort((rows, events.time[rows], row_ids))
+    rows, row_ids = rows[order], row_ids[order]
     kind, time = events.kind[rows], events.time[rows]
     starts = kind == KIND["timewait_start"]
     life = np.full(len(rows), -1)
@@ -97,10 +100,13 @@ def find_time_waits(
     initial[initial] = still_open[life[initial]] >= time[initial]
     life[~initial] = -1
 
-    births = begins | initial
+    births = initial.copy()
+    births[:1] = True
     births[1:] |= row_ids[1:] != row_ids[:-1]
-    births[1:] |= kind[:-1] == KIND["timewait_expire"]
+    births[1:] |= (kind[:-1] == KIND["timewait_expire"]) & (kind[1:] != KIND["reset_sent"])
     births[1:] |= starts[1:] & (kind[:-1] != KIND["timewait_cancel"])
+    seen_alive = (kind == KIND["existing"]) | (kind == KIND["timewait_cancel"])
+    births[1:] |= seen_alive[1:] & (kind[:-1] == KIND["timewait_cancel"])
     group = np.cumsum(births) - 1
     first = np.flatnonzero(births)
     last = np.append(first[1:], len(rows)) - 1 if len(first) else first
@@ -119,12 +125,12 @@ def _describe(
     first: np.ndarray,
     last: np.ndarray,
 ) -> TimeWaits:
-    kind, time, substate = events.kind[rows], events.time[rows], events.old[rows]
+    kind, time = events.kind[rows], events.time[rows]
     count = len(first)
     began, in_time_wait, armed, restarts = _beginnings(events, rows, group, count, hz)
     cancelled_at, end = np.full(count, ALWAYS), np.full(count, OPEN)
     # The timer's last word: a start means it is still running.
-    timer = kind <= KIND["timewait_cancel"]
+    timer = _is_timer(kind)
     final = np.full(count, -1)
     final[group[timer]] = np.flatnonzero(timer)
     has_final = final >= 0
@@ -148,14 +154,17 @@ def _describe(
         end=end,
         restarts=restarts,
     )
-    _name_early_ends(result, kind, substate, group, lives, life_ids)
+    _name_early_ends(result, kind, group, lives, life_ids)
     return result
+
+
+def _is_timer(kind: np.ndarray) -> np.ndarray:
+    return (kind >= KIND["timewait_start"]) & (kind <= KIND["timewait_cancel"])
 
 
 def _name_early_ends(
     waits: TimeWaits,
     kind: np.ndarray,
-    substate: np.ndarray,
     group: np.ndarray,
     lives: Lives,
     life_ids: np.ndarray,
@@ -189,7 +198,7 @@ def _beginnings(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Find when TIME_WAIT began, when it was last armed, and how often anew."""
     kind = events.kind[rows]
-    timer = np.flatnonzero(kind <= KIND["timewait_cancel"])
+    timer = np.flatnonzero(_is_timer(kind) | (kind == KIND["existing"]))
     kind, where, group = kind[timer], rows[timer], group[timer]
     time = events.time[where]
     in_time_wait = events.old[where] == STATE["TIME_WAIT"]
@@ -205,8 +214,9 @@ def _beginnings(
     previous_start[1:] = previous_start[:-1].copy()
     previous_start[:1] = -1
     has_previous = (previous_start >= 0) & (group[previous_start] == group)
-    # Every end, expiry included, reports a cancel first: count there only.
-    known = has_previous & in_time_wait & (kind == KIND["timewait_cancel"])
+    # Every end, expiry included, reports a cancel first: count there only. A snapshot
+    # tells of a silent re-arm just as well; the end then would tell it again.
+    known = has_previous & in_time_wait & ~starts & (kind != KIND["timewait_expire"])
     silent = known & (implied > implied[previous_start] + tolerance) if hz else known & False
 
     # A cancel with a start of the same timewait socket right behind is a re-arm.
@@ -247,6 +257,7 @@ def _beginnings(
     begins_it[opening + 1] = True
     later &= ~begins_it
     again = silent & (events.old[where[previous_start]] == STATE["TIME_WAIT"])
+    again[1:] &= ~((kind[:-1] == KIND["existing"]) & silent[:-1] & (group[1:] == group[:-1]))
     # A TIME_WAIT that began silently and was silently restarted shows only the last.
     restarts = np.bincount(group[later], minlength=count) + np.bincount(
         group[again], minlength=count

@@ -1,0 +1,59 @@
+"""What the recorder saw by asking the kernel (kind `existing`), at start and end.
+
+These rows come from sock_diag: they have no socket address, but the owner by its file
+descriptor, and of a timewait socket the time it has left.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tcptrace.analysis.events import EventArrays
+from tcptrace.analysis.lives import ALWAYS, NEVER, Lives
+from tcptrace.analysis.tuples import last_before
+from tcptrace.tracer.schema import KIND, STATE
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """``of_life``: per life, an event that tells its owner, -1 if none.
+    ``idle``: events, one for each connection that made no event of its own;
+    ``idle_since``: when each was first seen, ns; ``idle_until``: last seen.
+    """  # noqa: D205
+
+    of_life: np.ndarray
+    idle: np.ndarray
+    idle_since: np.ndarray
+    idle_until: np.ndarray
+
+
+def snapshot_rows(events: EventArrays) -> tuple[np.ndarray, np.ndarray]:
+    """Give the snapshots' rows of connections and of timewait sockets."""
+    existing = events.kind == KIND["existing"]
+    timewait = existing & events.has_detail
+    full = existing & ~events.has_detail & (events.new != STATE["LISTEN"])
+    return np.flatnonzero(full), np.flatnonzero(timewait)
+
+
+def match(
+    events: EventArrays, rows: np.ndarray, ids: np.ndarray, lives: Lives, life_ids: np.ndarray
+) -> Snapshots:
+    """Find each snapshot row's life by its four-tuple; keep those that have none.
+
+    ``ids``, ``life_ids``: tuple ids of ``rows`` and of ``lives``, in one numbering.
+    """
+    time = events.time[rows]
+    opened = np.where(lives.begins, lives.first, NEVER)
+    closed = np.where(lives.ends, lives.last, ALWAYS)
+    life = last_before(life_ids, opened, ids, time)
+    found = life >= 0
+    found[found] = closed[life[found]] >= time[found]
+    of_life = np.full(len(lives), -1)
+    owned = found & (events.pid[rows] != 0)
+    of_life[life[owned]] = rows[owned]
+    idle = np.flatnonzero(~found)
+    _, first = np.unique(ids[idle], return_index=True)
+    reverse_ids = ids[idle][::-1]
+    _, last = np.unique(reverse_ids, return_index=True)
+    last = len(idle) - 1 - last
+    return Snapshots(of_life, rows[idle[last]], time[idle[first]], time[idle[last]])
