@@ -40,7 +40,8 @@ class Filters:
         """
         keep = pd.Series(True, index=table.index)
         if self.port:
-            keep &= table["local_port"].isin(self.port) | table["remote_port"].isin(self.port)
+            either = table["local_port"].isin(self.port) | table["remote_port"].isin(self.port)
+            keep &= either.astype(bool)
         for column in ("local_port", "remote_port", "pid", "netns", "family"):
             wanted = getattr(self, column)
             if wanted:

@@ -54,7 +54,7 @@ def none_left(view: View) -> Iterator[Finding]:
     connections = view.connections
     refused = connections[
         (connections["role"] == "client")
-        & (connections["local_port"] == 0)
+        & (connections["local_port"] == 0).fillna(True).astype(bool)
         & connections["opened"].notna()
         & (connections["outcome"] != "open")
     ]

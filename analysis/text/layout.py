@@ -74,14 +74,15 @@ def wrapped(text: str, style: str = "", indent: int = 1, label: str = "") -> lis
     """Break a text into lines, not within `commands`; ``label`` stands before the first."""
     start = _INDENT * indent
     unbroken = _COMMAND.sub(lambda command: command[0].replace(" ", _NBSP), for_terminal(text))
+    # textwrap counts characters; East Asian ones are two columns wide.
     lines = textwrap.wrap(
         unbroken,
-        WIDTH,
+        max(WIDTH - (cell_len(unbroken) - len(unbroken)), WIDTH // 2),
         initial_indent=start + label,
         subsequent_indent=start + " " * len(label),
         break_on_hyphens=False,
     )
-    return [Text(each.replace(_NBSP, " "), style=style) for each in lines]
+    return [Text(fit(each.replace(_NBSP, " "), WIDTH), style=style) for each in lines]
 
 
 def fit(text: str, width: int) -> str:

@@ -22,8 +22,16 @@ _SECONDS = (
     "last_ack_s",
     "time_wait_s",
 )
-_NULLABLE = ("conversation", "pid", "netns", "cgroup", "time_wait_restarts")
-_PORTS = ("local_port", "remote_port", "family")
+_NULLABLE = (
+    "conversation",
+    "pid",
+    "netns",
+    "cgroup",
+    "time_wait_restarts",
+    "local_port",
+    "remote_port",
+    "family",
+)
 _TEXTS = (
     "role",
     "local_address",
@@ -92,6 +100,19 @@ SERVER = {
     "state": "CLOSE",
 }
 
+#: A connect() of unknown owner that failed before it had a port.
+REFUSED_PORTLESS = {
+    "opened": 2.0,
+    "closed": 2.0,
+    "role": "client",
+    "family": 4,
+    "remote_address": "10.0.0.2",
+    "remote_port": 80,
+    "outcome": "unknown",
+    "censored": "none",
+    "state": "CLOSE",
+}
+
 
 def at(seconds: float | None) -> pd.Timestamp:
     """Give the time so many seconds into the recording."""
@@ -105,10 +126,9 @@ def connections(*rows: dict[str, Any]) -> pd.DataFrame:
             [row.get("connection", place) for place, row in enumerate(rows)], dtype="int64"
         )
     }
-    for names, dtype in ((_NULLABLE, "Int64"), (_PORTS, "int64"), (_SECONDS, "float64")):
+    for names, dtype in ((_NULLABLE, "Int64"), (_SECONDS, "float64")):
         for name in names:
-            missing = 0 if dtype == "int64" else None
-            columns[name] = pd.Series([row.get(name, missing) for row in rows], dtype=dtype)
+            columns[name] = pd.Series([row.get(name) for row in rows], dtype=dtype)
     for name in _TEXTS:
         columns[name] = pd.Series([row.get(name) for row in rows], dtype="object").astype(
             "category"
