@@ -19,7 +19,8 @@ class EventArrays:
     """One entry per kernel event, in the order of the recording.
 
     ``time``: ns since 1970 UTC. ``kind``, ``old``, ``new``: index into KINDS and
-    STATES of :mod:`tcptrace.tracer.schema` (-1: a name this version does not know).
+    STATES of :mod:`tcptrace.tracer.schema` (a name this version does not know: kind -1,
+    state 0).
     ``local``, ``remote``: address codes, see :meth:`address_texts`. ``comm``: index
     into ``comms``. ``detail``: 0 where ``has_detail`` is False.
     """
@@ -65,13 +66,13 @@ class EventArrays:
         return loopback
 
 
-def _codes(column: Any, names: tuple[str, ...]) -> np.ndarray:
-    """Turn a dictionary column into indices of `names`; -1 for any other name."""
+def _codes(column: Any, names: tuple[str, ...], unknown: int) -> np.ndarray:
+    """Turn a dictionary column into indices of `names`; `unknown` for any other name."""
     known = {name: code for code, name in enumerate(names)}
     parts = []
     for chunk in column.chunks:
-        table = [known.get(name, -1) for name in chunk.dictionary.to_pylist()]
-        lookup = np.array([*table, -1], np.int8)
+        table = [known.get(name, unknown) for name in chunk.dictionary.to_pylist()]
+        lookup = np.array([*table, unknown], np.int8)
         parts.append(lookup[chunk.indices.fill_null(len(table)).to_numpy(zero_copy_only=False)])
     return np.concatenate(parts) if parts else np.empty(0, np.int8)
 
@@ -130,10 +131,10 @@ def event_arrays(table: pa.Table) -> EventArrays:
     comm, comms = _comms(table["comm"])
     return EventArrays(
         time=numbers("time").astype("datetime64[ns]").astype(np.int64),
-        kind=_codes(table["kind"], KINDS),
+        kind=_codes(table["kind"], KINDS, -1),
         socket=numbers("socket"),
-        old=_codes(table["old_state"], STATES),
-        new=_codes(table["new_state"], STATES),
+        old=_codes(table["old_state"], STATES, 0),
+        new=_codes(table["new_state"], STATES, 0),
         local=codes[:size],
         local_port=numbers("local_port"),
         remote=codes[size:],
