@@ -2,7 +2,7 @@
  * Opens and closes TCP connections on loopback as fast as the machine can.
  *
  *   load --mode server|client|abort|burst|web|mixed [--workers N] [--seconds S]
- *        [--count N] [--log FILE]
+ *        [--count N] [--rate N] [--log FILE]
  *
  * server, client   that side closes first; each worker is both ends of its
  *                  connections, so that no time goes into context switches
@@ -19,6 +19,7 @@
  * fd00::/64, changed from connection to connection, so that ports do not run
  * out while TIME_WAITs hold them.
  *
+ * --rate: at most so many connections/s (server, client and abort only).
  * stdout: one line of JSON. --log: one struct entry per connection made.
  */
 #define _GNU_SOURCE
@@ -72,7 +73,7 @@ struct shared {
 
 static struct shared *shared;
 static const char *mode = "server", *log_path;
-static double seconds = 5;
+static double seconds = 5, rate;
 static uint64_t count = UINT64_MAX;
 static int workers = 2;
 
@@ -180,17 +181,25 @@ static void connect_pair(int listener, const struct sockaddr_in *to, int *client
 		die("accept");
 }
 
+static void pace(double until)
+{
+	double ahead = until - now();
+
+	if (ahead > 0)
+		usleep(ahead * 1e6);
+}
+
 static void churn(int worker, FILE *log)
 {
 	uint16_t port = FIRST_PORT + worker;
 	int listener = listen_on(AF_INET, port), client, server;
 	uint64_t n, mine = count == UINT64_MAX ? count : count / workers;
-	double end = now() + seconds;
+	double began = now(), end = began + seconds;
 	struct sockaddr_storage peer;
 	uint8_t ending = !strcmp(mode, "server") ? COMMAND_SERVER :
 			 !strcmp(mode, "client") ? COMMAND_CLIENT : COMMAND_ABORT;
 
-	for (n = 0; n < mine && (n % 64 || now() < end); n++) {
+	for (n = 0; n < mine && ((n % 64 && !rate) || now() < end); n++) {
 		struct sockaddr_in to = loopback(worker, n, port);
 
 		connect_pair(listener, &to, &client, &server, &peer);
@@ -204,6 +213,8 @@ static void churn(int worker, FILE *log)
 			close(server);
 		}
 		log_connection(log, &peer, (void *)&to, ending);
+		if (rate)
+			pace(began + (n + 1) * workers / rate);
 	}
 	shared->made[worker] = n;
 	close(listener);
@@ -396,7 +407,8 @@ static void parse(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "mode", 1, 0, 'm' }, { "workers", 1, 0, 'w' }, { "seconds", 1, 0, 's' },
-		{ "count", 1, 0, 'c' }, { "log", 1, 0, 'l' }, {},
+		{ "count", 1, 0, 'c' },	{ "rate", 1, 0, 'r' },	  { "log", 1, 0, 'l' },
+		{},
 	};
 	int option;
 
@@ -406,6 +418,7 @@ static void parse(int argc, char **argv)
 		case 'w': workers = atoi(optarg); break;
 		case 's': seconds = atof(optarg); break;
 		case 'c': count = strtoull(optarg, NULL, 10); break;
+		case 'r': rate = atof(optarg); break;
 		case 'l': log_path = optarg; break;
 		default: exit(2);
 		}
