@@ -89,28 +89,38 @@ def _comms(column: Any) -> tuple[np.ndarray, list[str]]:
     return codes, list(names)
 
 
-def _packed(column: Any) -> np.ndarray:
-    """Give addresses as an (n, 16) array of bytes."""
-    parts = [np.empty((0, 16), np.uint8)]
-    for chunk in column.chunks:
-        data = np.frombuffer(chunk.buffers()[1], np.uint8)
-        parts.append(data[chunk.offset * 16 : (chunk.offset + len(chunk)) * 16].reshape(-1, 16))
-    return np.concatenate(parts)
+def _address_codes(columns: list[Any]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Code addresses: IPv4 as its number, IPv6 as 2**32 + index into the second result.
 
-
-def _address_codes(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Code addresses: IPv4 as its number, IPv6 as 2**32 + index into the second result."""
-    words = np.ascontiguousarray(packed).view(">u4").astype(np.int64)
-    codes = words[:, 3].copy()
-    other = (words[:, 0] != 0) | (words[:, 1] != 0) | (words[:, 2] != 0xFFFF)
-    if not other.any():
+    Takes columns of 16 bytes; gives one array of codes for each.
+    """
+    codes: list[np.ndarray] = []
+    others: list[np.ndarray] = []
+    for column in columns:
+        parts = [np.empty(0, np.int64)]
+        for chunk in column.chunks:
+            data = np.frombuffer(chunk.buffers()[1], "<u8").reshape(-1, 2)
+            data = data[chunk.offset : chunk.offset + len(chunk)]
+            # ::ffff:a.b.c.d, little-endian: zeros; then 00 00 ff ff a b c d.
+            low = data[:, 1]
+            part = (low >> np.uint64(32)).astype(np.uint32).byteswap().astype(np.int64)
+            other = (data[:, 0] != 0) | (low.astype(np.uint32) != np.uint32(0xFFFF0000))
+            if other.any():
+                others.append(data[other])
+                part[other] = -1
+            parts.append(part)
+        codes.append(np.concatenate(parts))
+    if not others:
         return codes, np.empty((0, 16), np.uint8)
-    whole = np.ascontiguousarray(packed[other]).view("V16").ravel()
-    # Sorting bytes needs an order: two big-endian words have one.
-    pairs = whole.view([("high", ">u8"), ("low", ">u8")])
+    # Big-endian words sort as the addresses do.
+    words = np.ascontiguousarray(np.concatenate(others)).view(">u8").reshape(-1, 2)
+    pairs = np.rec.fromarrays([words[:, 0].astype("u8"), words[:, 1].astype("u8")])
     distinct, where = np.unique(pairs, return_inverse=True)
-    codes[other] = _V6 + where
-    return codes, distinct.view(np.uint8).reshape(-1, 16)
+    splits = np.cumsum([np.count_nonzero(code < 0) for code in codes])[:-1]
+    for code, part in zip(codes, np.split(where, splits), strict=True):
+        code[code < 0] = _V6 + part
+    high, low = distinct["f0"].astype(">u8"), distinct["f1"].astype(">u8")
+    return codes, np.column_stack([high, low]).view(np.uint8).reshape(-1, 16)
 
 
 def event_arrays(table: pa.Table) -> EventArrays:
@@ -125,19 +135,17 @@ def event_arrays(table: pa.Table) -> EventArrays:
             or [np.empty(0, SCHEMA.field(name).type.to_pandas_dtype())]
         )
 
-    size = len(table)
-    packed = [_packed(table[name]) for name in ("local_address", "remote_address")]
-    codes, ipv6 = _address_codes(np.concatenate(packed))
+    (local, remote), ipv6 = _address_codes([table["local_address"], table["remote_address"]])
     comm, comms = _comms(table["comm"])
     return EventArrays(
-        time=numbers("time").astype("datetime64[ns]").astype(np.int64),
+        time=numbers("time").view(np.int64),
         kind=_codes(table["kind"], KINDS, -1),
         socket=numbers("socket"),
         old=_codes(table["old_state"], STATES, 0),
         new=_codes(table["new_state"], STATES, 0),
-        local=codes[:size],
+        local=local,
         local_port=numbers("local_port"),
-        remote=codes[size:],
+        remote=remote,
         remote_port=numbers("remote_port"),
         netns=numbers("netns"),
         cgroup=numbers("cgroup"),
