@@ -45,7 +45,7 @@ class Rows:
     def time_wait(self, namespace: Namespace) -> list[Row]:
         """The namespace's rows of `time_wait`, in the order they began."""
         own = [row for row in self._time_wait if row["netns"] == namespace.inode]
-        return sorted(own, key=lambda row: row["began"])
+        return sorted(own, key=lambda row: row["began"] or pd.Timestamp(0, tz="UTC"))
 
     def ends(self, seen: Conversation, side: str, namespace: Namespace) -> list[Row]:
         """The rows of one end of what the capture saw."""

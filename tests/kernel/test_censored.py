@@ -80,14 +80,13 @@ def test_opened_before_and_half_closed_at_the_end(lab: Lab, duo: Duo) -> None:
     duo.pair.client.wait_for(FIN_WAIT_2=REPEATS)
     recorder.stop()
     rows = Rows(recorder.read())
-    closed_by = {"client": "local", "server": "remote"}
     state = {"client": "FIN_WAIT_2", "server": "CLOSE_WAIT"}
     for side, space in both_ends(duo):
         own = rows.of(space)
         assert len(own) == REPEATS
         for row in own:
             assert (row["opened"], row["established"], row["closed"]) == (None, None, None)
-            assert (row["outcome"], row["closed_by"]) == ("open", closed_by[side])
+            assert (row["outcome"], row["closed_by"]) == ("open", None)
             assert row["state"] == state[side]
             assert row["censored"] == "both"
             assert row[f"{state[side].lower()}_s"] > 0

@@ -11,12 +11,12 @@ import errno
 import json
 import os
 import resource
-import select
 import signal
 import socket
 import struct
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
@@ -98,20 +98,14 @@ class Agent:
 
     def connect_all(self, sources: list[str], address: str, port: int) -> list[int]:
         """Connect from each source at once; the error number each one came to."""
-        begun = []
-        for source in sources:
-            new = socket.socket(family_of(address), socket.SOCK_STREAM)
-            new.bind((source, 0))
-            new.setblocking(False)
-            begun.append((new, new.connect_ex((address, port))))
-        errors = []
-        for new, code in begun:
-            if code == errno.EINPROGRESS:
-                select.select([], [new], [])
-                code = new.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            errors.append(code)
-            new.close()
-        return errors
+
+        def attempt(source: str) -> int:
+            with socket.socket(family_of(address), socket.SOCK_STREAM) as new:
+                new.bind((source, 0))
+                return new.connect_ex((address, port))
+
+        with ThreadPoolExecutor(len(sources)) as threads:
+            return list(threads.map(attempt, sources))
 
     def accept(self, handle: int) -> dict[str, Any]:
         new, remote = self.sockets[handle].accept()
