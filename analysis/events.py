@@ -119,8 +119,9 @@ def _address_codes(columns: list[Any]) -> tuple[list[np.ndarray], np.ndarray]:
     splits = np.cumsum([np.count_nonzero(code < 0) for code in codes])[:-1]
     for code, part in zip(codes, np.split(where, splits), strict=True):
         code[code < 0] = _V6 + part
-    high, low = distinct["f0"].astype(">u8"), distinct["f1"].astype(">u8")
-    return codes, np.column_stack([high, low]).view(np.uint8).reshape(-1, 16)
+    # column_stack() gives words of the machine's own order, whatever it was given.
+    native = np.column_stack([distinct["f0"], distinct["f1"]])
+    return codes, native.astype(">u8").view(np.uint8).reshape(-1, 16)
 
 
 def event_arrays(table: pa.Table) -> EventArrays:
