@@ -133,7 +133,7 @@ def event_arrays(table: pa.Table) -> EventArrays:
             column = pc.fill_null(column, 0)
         return np.concatenate(
             [chunk.to_numpy(zero_copy_only=False) for chunk in column.chunks]
-            or [np.empty(0, SCHEMA.field(name).type.to_pandas_dtype())]
+            or [pa.array([], SCHEMA.field(name).type).to_numpy(zero_copy_only=False)]
         )
 
     (local, remote), ipv6 = _address_codes([table["local_address"], table["remote_address"]])

@@ -218,7 +218,7 @@ def _dwell(
     seen = same & (new[:-1] == old[1:])
     cell = life[:-1] * width + new[:-1]
     spent = np.diff(time)
-    dwell = np.bincount(cell[seen], spent[seen], count * width)[: count * width]
+    dwell = np.bincount(cell[seen], spent[seen], count * width)[: count * width].astype(float)
     lost = same & ~seen
     gap = np.zeros(count * width, bool)
     gap[cell[lost]] = True
