@@ -15,6 +15,9 @@ import machine
 
 TRACEFS = Path("/sys/kernel/tracing")
 
+_PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
+_TYPE_TRACEPOINT = 2
+
 
 class Namespace:
     """A network namespace in which ports and TIME_WAITs do not run out.
@@ -79,17 +82,14 @@ def wait_until_no_timewaits(limit: float = 30) -> None:
 class TracepointCounter:
     """Counts a tracepoint on every CPU with perf events: no BPF, no ring, no loss."""
 
-    _SYSCALL = {"x86_64": 298, "aarch64": 241}
-    _TYPE_TRACEPOINT = 2
-
     def __init__(self, name: str) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         number = int((TRACEFS / "events" / name / "id").read_text())
-        attributes = struct.pack("=IIQ", self._TYPE_TRACEPOINT, 128, number).ljust(128, b"\0")
+        attributes = struct.pack("=IIQ", _TYPE_TRACEPOINT, 128, number).ljust(128, b"\0")
         self._files = []
         for cpu in range(os.cpu_count() or 1):
             descriptor = libc.syscall(
-                self._SYSCALL[os.uname().machine], attributes, -1, cpu, -1, ctypes.c_ulong(8)
+                _PERF_EVENT_OPEN[os.uname().machine], attributes, -1, cpu, -1, ctypes.c_ulong(8)
             )
             if descriptor < 0:
                 raise OSError(ctypes.get_errno(), f"perf_event_open {name}")

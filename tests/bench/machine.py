@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
+
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 
@@ -39,7 +41,7 @@ def install() -> None:
     """Install what is missing: Debian packages, and Python modules into this environment."""
     missing = [package for package in PACKAGES if not _installed(package)]
     if missing:
-        print(f"Installing {' '.join(missing)}", flush=True)
+        click.echo(f"Installing {' '.join(missing)}", err=True)
         subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
         subprocess.run(
             ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing],
@@ -88,5 +90,7 @@ def describe() -> dict[str, str | int]:
         "kernel": platform.release(),
         "system": os_release.get("PRETTY_NAME", ""),
         "virtual": output_of("sh", "-c", "systemd-detect-virt 2>/dev/null || true").strip(),
-        "commit": output_of("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty").strip(),
+        "commit": output_of(
+            "git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"
+        ).strip(),
     }

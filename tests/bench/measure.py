@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kernel import Namespace, bpf_stats, program_costs
-from peers import Running, Tool
+from peers import Running, Tool, last_totals
 
 STATE_TRACEPOINT = "inet_sock_set_state"
 
@@ -35,8 +35,9 @@ class Bench:
 class Run:
     """``made``: state transitions by the kernel's count; ``captured``: of these, those in
     the tool's output; ``cpu``: seconds, from ready to gone; ``size``: bytes written;
-    ``memory``: bytes; ``costs``: run count and ns of its programs by tracepoint.
-    """  # noqa: D205
+    ``memory``: bytes; ``events``: rows of all kinds (tcptrace's recording);
+    ``costs``: run count and ns of its programs by tracepoint.
+    """
 
     load: dict[str, Any]
     mib: dict[str, int]
@@ -45,6 +46,7 @@ class Run:
     cpu: float = 0.0
     size: int = 0
     memory: int = 0
+    events: int = 0
     costs: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -56,10 +58,13 @@ TRANSITIONS = {"server": (10, 4), "client": (10, 4), "abort": (6, 4), "web": (10
 
 
 def made_by(load: dict[str, Any], mib: dict[str, int]) -> int:
-    """Give the state transitions behind the namespace's own counters."""
+    """Give the state transitions behind the namespace's own counters.
+
+    0 for mixed loads, whose connections end in different ways.
+    """
     if mib["ActiveOpens"] != load["connections"] or mib["PassiveOpens"] != load["connections"]:
         raise RuntimeError(f"the load made {load['connections']} connections, the kernel {mib}")
-    each, listeners = TRANSITIONS[load["mode"]]
+    each, listeners = TRANSITIONS.get(load["mode"], (0, 0))
     return each * load["connections"] + listeners
 
 
@@ -89,8 +94,7 @@ def _run(
     with tempfile.TemporaryDirectory(dir=bench.folder) as name, Namespace() as netns:
         folder = Path(name)
         log = folder / "log"
-        if check:
-            options = (*options, "--log", str(log))
+        options = (*options, "--log", str(log))
         if not tool:
             load = bench.run_load(netns, *options)
             return Run(load, netns.mib(), made_by(load, netns.mib()))
@@ -110,11 +114,9 @@ def _run(
             result.cpu = running.group.cpu_seconds() - cpu
             result.size = running.output.stat().st_size
             result.captured = running.state_events(netns.inode)
-            if check:
+            result.events = last_totals(running.output)["events"] if tool.ours else result.captured
+            if check and tool.ours:
                 check(running.output, log, netns.inode)
             return result
         finally:
-            if running.process.poll() is None:
-                running.process.kill()
-                running.process.wait()
             running.close()

@@ -1,6 +1,7 @@
 """tcptrace and the tools it is measured against: how to start each, what each wrote."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-
 from kernel import ControlGroup, attached_programs
 
 #: What bcc's tcpstates prints, in bpftrace's language.
@@ -22,7 +22,7 @@ _BPFTRACE = """tracepoint:sock:inet_sock_set_state /args->protocol == 6/ {
     args->oldstate, args->newstate);
 }"""
 #: The port of every server of load.c stands in every line of its connections.
-_OUR_LINE = r" (7[0-9][0-9]|8[01][0-9]) "
+OUR_LINE = r" (7[0-9][0-9]|8[01][0-9]) "
 _START_LIMIT = 120
 
 
@@ -30,7 +30,7 @@ _START_LIMIT = 120
 class Tool:
     """``command``: without output and ready file; ``immediate``: the same, unbuffered,
     to time the first event (load is measured with each tool's own buffering).
-    """  # noqa: D205
+    """
 
     name: str
     command: list[str]
@@ -52,7 +52,9 @@ def tools(headers: Path) -> list[Tool]:
             {"BCC_KERNEL_SOURCE": str(headers)},
         ),
         Tool(
-            "libbpf-tools tcpstates", ["/usr/sbin/tcpstates"], ["stdbuf", "-oL", "/usr/sbin/tcpstates"]
+            "libbpf-tools tcpstates",
+            ["/usr/sbin/tcpstates"],
+            ["stdbuf", "-oL", "/usr/sbin/tcpstates"],
         ),
         Tool(
             "bpftrace",
@@ -60,6 +62,19 @@ def tools(headers: Path) -> list[Tool]:
             ["/usr/bin/bpftrace", "-B", "none", "-e", _BPFTRACE],
         ),
     ]
+
+
+def last_totals(recording: Path) -> dict[str, int]:
+    """Read the running totals of a recording's last batch."""
+    with pa.ipc.open_stream(recording) as reader:
+        raw: dict[bytes, bytes] = {}
+        while True:
+            try:
+                _, metadata = reader.read_next_batch_with_custom_metadata()
+            except StopIteration:
+                break
+            raw = dict(metadata or {})
+    return {key: json.loads(raw[key.encode()]) for key in ("events", "lost")}
 
 
 class Running:
@@ -91,21 +106,25 @@ class Running:
         if stdout != subprocess.DEVNULL:
             os.close(stdout)
 
-    def is_ready(self) -> bool:
-        """Tell whether its probes are attached."""
+    def check_alive(self) -> None:
+        """Raise what it complained about if it has ended."""
         if self.process.poll() is not None:
             raise RuntimeError(f"{self.tool.name} ended: {self.errors.read_text()[-2000:]}")
+
+    def is_ready(self) -> bool:
+        """Tell whether its probes are attached."""
+        self.check_alive()
         if self.tool.ours:
             return self._ready_file.exists()
         return bool(attached_programs(self.group.pids()))
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, interval: float = 0.05) -> None:
         """Wait until its probes are attached."""
         end = time.monotonic() + _START_LIMIT
         while not self.is_ready():
             if time.monotonic() > end:
                 raise RuntimeError(f"{self.tool.name} did not start")
-            time.sleep(0.05)
+            time.sleep(interval)
 
     def wait_idle(self, quiet: float = 0.6, limit: float = 60) -> None:
         """Wait until it has worked off what it was given: it uses hardly any CPU."""
@@ -117,16 +136,19 @@ class Running:
                 return
 
     def stop(self) -> None:
-        """End it as Ctrl-C does."""
-        with contextlib.suppress(ProcessLookupError):
+        """End it as Ctrl-C does; again, for bcc loses one that meets its callback."""
+        for _ in range(30):
             self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(2)
+                return
+        raise RuntimeError(f"{self.tool.name} does not end")
 
     def state_events(self, netns: int) -> int:
         """Count the state transitions of the load that are in its output."""
         if not self.tool.ours:
             found = subprocess.run(
-                ["grep", "-cE", _OUR_LINE, self.output],
+                ["grep", "-cE", OUR_LINE, self.output],
                 capture_output=True,
                 env=os.environ | {"LC_ALL": "C"},
             )
@@ -140,7 +162,10 @@ class Running:
         )
 
     def close(self) -> None:
-        """Remove its control group and its output."""
+        """Remove its control group and its output; end it if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
         self.group.close()
         for file in (self.output, self.errors, self._ready_file):
             file.unlink(missing_ok=True)

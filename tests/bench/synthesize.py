@@ -58,9 +58,7 @@ _STORIES = (_OPENING + _closing(1), _OPENING + _closing(0), _OPENING + _RESET)
 _SHARES = (0.55, 0.35, 0.10)
 
 
-def _fill(
-    events: np.ndarray, connection: np.ndarray, side: np.ndarray, random: np.random.Generator
-) -> None:
+def _fill(events: np.ndarray, connection: np.ndarray, side: np.ndarray) -> None:
     """Set tuple and task of each row from its connection's number."""
     service = connection % SERVICES
     program = (connection * 7 + connection // 3) % PROGRAMS
@@ -115,7 +113,7 @@ def _block(first: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
         events["new_state"] = [STATE[row[3]] for row in rows]
         numbers = np.broadcast_to((first + chosen)[:, None], events.shape)
         flat = events.reshape(-1)
-        _fill(flat, numbers.reshape(-1), side.reshape(-1), random)
+        _fill(flat, numbers.reshape(-1), side.reshape(-1))
         began = flat["kind"] == KIND["timewait_start"]
         flat["detail"][began] = 15_000
         flat["socket"][began] = np.uint64(0xFFFF888200000000) + (
@@ -129,14 +127,15 @@ def _block(first: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
     return events, events[events["kind"] == KIND["timewait_start"]]
 
 
-def _ends(began: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _ends(began: np.ndarray) -> np.ndarray:
     """Make cancel and expire of each TIME_WAIT: the wheel's granularity above 60 s."""
     tick = 2_048_000_000
     ends = np.repeat(began, 2)
     due = ends["time"].astype(np.int64) + 60_000_000_000
-    ends["time"] = (due + tick) // tick * tick + np.arange(len(ends)) * 500
+    fired = (due + tick) // tick * tick + np.arange(len(ends)) * 500
+    ends["time"] = fired
+    ends["detail"] = (due - fired) // 4_000_000  # jiffies until expiry, which is past
     ends["kind"] = np.tile([KIND["timewait_cancel"], KIND["timewait_expire"]], len(began))
-    ends["detail"] = 0
     ends["pid"], ends["comm"] = 0, b"swapper/0"
     return ends
 
@@ -149,7 +148,7 @@ def blocks(count: int, seed: int = 0) -> Iterator[np.ndarray]:
     first = made = 0
     while made < count:
         events, began = _block(first, random)
-        ends.append(_ends(began, random))
+        ends.append(_ends(began))
         first += BLOCK
         until = STARTED + np.int64(first) * 1_000_000_000 // RATE
         pool = [waiting, events]
@@ -183,9 +182,7 @@ def synthesize(out: Path, count: int) -> None:
         "mib": {},
     }
     schema = SCHEMA.with_metadata({METADATA_KEY: json.dumps(header).encode()})
-    options = pa.ipc.IpcWriteOptions(
-        compression=pa.Codec("zstd", 3), emit_dictionary_deltas=True
-    )
+    options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 3), emit_dictionary_deltas=True)
     made = 0
     with pa.OSFile(str(out), "wb") as file, pa.ipc.new_stream(file, schema, options=options) as to:
         batch = None

@@ -1,0 +1,101 @@
+"""Is a recording what the load did? Connection by connection."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tcptrace.analysis import read
+
+#: struct entry of load.c.
+_ENTRY = np.dtype(
+    [
+        ("client_address", "V16"),
+        ("server_address", "V16"),
+        ("client_port", "u2"),
+        ("server_port", "u2"),
+        ("ending", "S1"),
+        ("pad", "V3"),
+    ]
+)
+_KEY = ["client_address", "client_port", "server_address", "server_port"]
+#: How load.c ended it: closed_by of the client's row, of the server's, and the outcome.
+_ENDINGS = {
+    b"C": ("local", "remote", "finished"),
+    b"S": ("remote", "local", "finished"),
+    b"A": ("local", "remote", "reset"),
+}
+
+
+class WrongRecordingError(Exception):
+    """The recording tells something else than the load did."""
+
+
+def _texts(addresses: np.ndarray) -> np.ndarray:
+    """Write addresses as the tables do; each distinct one once."""
+    import ipaddress
+
+    distinct, codes = np.unique(addresses, return_inverse=True)
+    names = []
+    for raw in distinct:
+        address = ipaddress.IPv6Address(bytes(raw))
+        names.append(str(address.ipv4_mapped or address))
+    return np.array(names, object)[codes]
+
+
+def _made(log: Path) -> pd.DataFrame:
+    """Read what every worker logged."""
+    parts = [np.fromfile(file, _ENTRY) for file in log.parent.glob(f"{log.name}.*")]
+    entries = np.concatenate(parts)
+    return pd.DataFrame(
+        {
+            "client_address": _texts(entries["client_address"]),
+            "client_port": entries["client_port"].astype(np.int64),
+            "server_address": _texts(entries["server_address"]),
+            "server_port": entries["server_port"].astype(np.int64),
+            "ending": entries["ending"],
+        }
+    )
+
+
+def _told(connections: pd.DataFrame, role: str) -> pd.DataFrame:
+    rows = connections[connections["role"] == role]
+    here, there = ("client", "server") if role == "client" else ("server", "client")
+    return pd.DataFrame(
+        {
+            f"{here}_address": rows["local_address"].astype(object),
+            f"{here}_port": rows["local_port"].astype("Int64"),
+            f"{there}_address": rows["remote_address"].astype(object),
+            f"{there}_port": rows["remote_port"].astype("Int64"),
+            "closed_by": rows["closed_by"].astype(object),
+            "outcome": rows["outcome"].astype(object),
+        }
+    )
+
+
+def _counts(rows: pd.DataFrame) -> pd.Series:
+    return rows.groupby([*_KEY, "closed_by", "outcome"], dropna=False).size().sort_index()
+
+
+def check(recording: Path, log: Path, netns: int) -> None:
+    """Raise :class:`WrongRecordingError` unless the tables hold exactly the connections
+    the load made, both ends of each, with the right closer and outcome.
+    """
+    found = read(recording)
+    if found.lost or not found.complete:
+        raise WrongRecordingError(f"lost {found.lost} events; {found.problem or 'complete'}")
+    connections = found.connections
+    connections = connections[connections["netns"] == netns]
+    made = _made(log)
+    for side, role in enumerate(("client", "server")):
+        expected = made.assign(
+            closed_by=made["ending"].map({key: told[side] for key, told in _ENDINGS.items()}),
+            outcome=made["ending"].map({key: told[2] for key, told in _ENDINGS.items()}),
+        )
+        wanted, got = _counts(expected), _counts(_told(connections, role))
+        if not wanted.reset_index().equals(got.reset_index()):
+            both = pd.concat([wanted, got], axis=1, keys=["made", "told"]).fillna(0)
+            wrong = both[both["made"] != both["told"]]
+            raise WrongRecordingError(f"{len(wrong)} {role} rows differ:\n{wrong.head(10)}")
+    if len(connections) != 2 * len(made):
+        raise WrongRecordingError(f"{len(connections)} rows for {len(made)} connections")
