@@ -1,0 +1,193 @@
+"""The record loop: from the ring buffer to the file until something says stop."""
+
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from tcptrace.tracer.convert import to_batch
+from tcptrace.tracer.recording import RecordingWriter
+from tcptrace.tracer.schema import KIND, STATE
+from tcptrace.tracer.waiting import WaitingSockets
+
+#: Between two looks at the ring, seconds: ten wake-ups a second cost 0.05 % of a core,
+#: and the default buffer holds more than a second of what two busy cores make.
+POLL = 0.1
+#: Rows are written at least this often, seconds, and when so many have come.
+FLUSH = 0.5
+FLUSH_ROWS = 200_000
+
+
+class Source(Protocol):
+    """What a session reads from: :class:`tcptrace.tracer.capture.Capture`."""
+
+    clock_offset_ns: int
+
+    def read(self) -> np.ndarray:
+        """Take everything pending."""
+
+    def lost(self) -> int:
+        """Count the events lost so far."""
+
+
+class Filter(Protocol):
+    """Decides which events are written: :class:`tcptrace.tracer.filters.ConnectionFilter`."""
+
+    def push(self, events: np.ndarray) -> np.ndarray:
+        """Give the events that can be decided now and are wanted."""
+
+    def drain(self) -> np.ndarray:
+        """Give those held back that were never decided."""
+
+
+class Stop:
+    """Ends waiting when a signal comes: Ctrl-C, SIGTERM, a child's end.
+
+    A context manager; ``reason`` is None until a signal asked to stop.
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.signal: int | None = None
+        self._wake, self._woken = socket.socketpair()
+
+    def __enter__(self) -> Self:
+        for end in (self._wake, self._woken):
+            end.setblocking(False)
+        self._old_fd = signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
+        self._old = {
+            number: signal.signal(number, self._handle)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_fd)
+        self._wake.close()
+        self._woken.close()
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if number != signal.SIGCHLD:
+            self.signal = number
+            self.reason = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+
+    def wait(self, seconds: float) -> None:
+        """Wait, at most so long; a signal ends it."""
+        if select.select([self._wake], [], [], seconds)[0]:
+            self._wake.recv(64)
+
+
+class Session:
+    """One recording in progress."""
+
+    def __init__(
+        self, source: Source, writer: RecordingWriter, keep: Filter | None, stop: Stop
+    ) -> None:
+        self.waiting = WaitingSockets()
+        #: Events read so far; connections opened and seen opening.
+        self.seen = 0
+        self.opened = 0
+        self._source, self._writer, self._keep, self._stop = source, writer, keep, stop
+        self._pending: list[np.ndarray] = []
+        self._pending_rows = 0
+        self._flushed = time.monotonic()
+        self._settling: str | None = None
+
+    @property
+    def lost(self) -> int:
+        """Events for which the ring had no room."""
+        return self._source.lost()
+
+    def run(self, until: Callable[[], str | None], show: Callable[["Session"], None]) -> str:
+        """Record until a signal comes or ``until`` gives a reason; give the reason."""
+        while True:
+            reason = until() or self._stop.reason
+            self.poll()
+            show(self)
+            if reason is not None:
+                return reason
+            self._stop.wait(POLL)
+
+    def settle(self, seconds: float, since: str, show: Callable[["Session"], None]) -> None:
+        """Follow only the TIME_WAITs already begun, until all have ended.
+
+        ``since``: the time now, for the recording to say from when on nothing else
+        was written. Handshakes are kept: one may reuse a TIME_WAIT's four-tuple.
+        """
+        self.flush()
+        self._settling = since
+        self._stop.reason = None
+        deadline = time.monotonic() + seconds
+        self.run(
+            lambda: (
+                "settled"
+                if not self.waiting
+                else ("time is over" if time.monotonic() >= deadline else None)
+            ),
+            show,
+        )
+
+    def poll(self) -> None:
+        """Read what is pending; write it if it is time."""
+        events = self._source.read()
+        if len(events):
+            self._take(events)
+        overdue = time.monotonic() - self._flushed >= FLUSH
+        if self._pending_rows >= FLUSH_ROWS or (overdue and self._pending_rows):
+            self.flush()
+
+    def _take(self, events: np.ndarray) -> None:
+        self.seen += len(events)
+        if self._settling is None:
+            born = (events["kind"] == KIND["state"]) & np.isin(
+                events["new_state"], (STATE["SYN_SENT"], STATE["SYN_RECV"])
+            )
+            self.opened += int(np.count_nonzero(born))
+            self.waiting.update(events)
+        else:
+            events = self._settling_only(events)
+        self.add(events if self._keep is None else self._keep.push(events))
+
+    def _settling_only(self, events: np.ndarray) -> np.ndarray:
+        """Keep what is about TIME_WAITs begun before, and handshakes."""
+        handshake = (events["kind"] == KIND["state"]) & (
+            np.isin(events["new_state"], (STATE["SYN_SENT"], STATE["SYN_RECV"]))
+            | (events["old_state"] == STATE["SYN_SENT"])
+        )
+        known = self.waiting.known(events)
+        self.waiting.update(events[known])
+        return events[known | handshake]
+
+    def add(self, events: np.ndarray) -> None:
+        """Have rows written with the next flush."""
+        if len(events):
+            self._pending.append(events)
+            self._pending_rows += len(events)
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if self._pending:
+            events = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending)
+            self._pending, self._pending_rows = [], 0
+            batch = to_batch(events, self._source.clock_offset_ns)
+            self._writer.write(batch, self.lost, self.settling)
+        self._flushed = time.monotonic()
+
+    @property
+    def settling(self) -> dict[str, Any]:
+        """What a batch says of it: ``settling``, since when; empty before."""
+        return {} if self._settling is None else {"settling": self._settling}
+
+    def finish(self) -> None:
+        """Write everything that is left, undecided events included."""
+        self.poll()
+        if self._keep is not None:
+            self.add(self._keep.drain())
+        self.flush()

@@ -1,0 +1,72 @@
+"""What `record` shows while it runs: one line on a terminal, nothing elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from tcptrace.tracer.session import Session
+
+_EVERY = 0.5
+_BAR = 24
+
+
+def human_size(size: int) -> str:
+    """Write bytes with a unit: 512 B, 1.2 MB."""
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+class StatusLine:
+    """The line that is written over again; silent unless ``stream`` is a terminal."""
+
+    def __init__(self, size: Callable[[], int], stream: TextIO = sys.stderr) -> None:
+        self._stream, self._size = stream, size
+        self._shown_at = self._last_at = time.monotonic()
+        self._last_opened = 0
+        self._rate = 0.0
+        self._began_waiting = 0
+        self._terminal = stream.isatty()
+
+    def show(self, session: Session) -> None:
+        """Show how recording goes, twice a second."""
+        now = time.monotonic()
+        if not self._terminal or now - self._shown_at < _EVERY:
+            return
+        self._shown_at = now
+        if now - self._last_at >= 1:
+            self._rate = (session.opened - self._last_opened) / (now - self._last_at)
+            self._last_at, self._last_opened = now, session.opened
+        self._write(
+            f"{session.seen:,} events  {self._rate:,.0f} connections/s  "
+            f"{len(session.waiting):,} in TIME_WAIT  {session.lost:,} lost  "
+            f"{human_size(self._size())}"
+        )
+
+    def show_settling(self, session: Session) -> None:
+        """Show how many TIME_WAITs are still to end."""
+        now = time.monotonic()
+        left = len(session.waiting)
+        self._began_waiting = max(self._began_waiting, left)
+        if not self._terminal or now - self._shown_at < _EVERY:
+            return
+        self._shown_at = now
+        done = self._began_waiting - left
+        filled = _BAR * done // self._began_waiting if self._began_waiting else _BAR
+        self._write(
+            f"following TIME_WAITs to their end [{'#' * filled}{'.' * (_BAR - filled)}] "
+            f"{done:,} of {self._began_waiting:,}"
+        )
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._terminal:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        self._stream.write(f"\r\033[K{text}")
+        self._stream.flush()
