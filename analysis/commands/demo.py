@@ -1,0 +1,120 @@
+"""``tcptrace demo``: the experiments."""
+
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tcptrace.analysis.demo.experiments import EXPERIMENTS
+from tcptrace.analysis.demo.present import as_json, summary, text
+from tcptrace.analysis.demo.runner import Run, run_all
+from tcptrace.tracer.errors import OutputError
+
+
+@click.command("demo")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--list", "listing", is_flag=True, help="List the experiments and end.")
+@click.option("--all", "everything", is_flag=True, help="Run every experiment, side by side.")
+@click.option(
+    "-o",
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where recordings and captures are left. Default: a new folder under /tmp.",
+)
+@click.option("--json", "json_wanted", is_flag=True, help="Print the outcome as JSON.")
+def command(
+    names: tuple[str, ...],
+    listing: bool,
+    everything: bool,
+    directory: Path | None,
+    json_wanted: bool,
+) -> None:
+    """Show on the real kernel what the textbooks say about TCP's end.
+
+    Each experiment makes network namespaces of its own, records and captures what
+    happens there, and says which claims hold here. Needs root. An experiment that
+    waits for TIME_WAIT takes about a minute; several run side by side.
+
+    Exits with 1 if an experiment did not show what it is for.
+    """
+    if listing:
+        for name, experiment in EXPERIMENTS.items():
+            click.echo(f"{name:24} {experiment.summary}")
+        return
+    wanted = _wanted(names, everything)
+    folder = _folder(directory)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with _Display(len(wanted)) as display:
+        runs = run_all([EXPERIMENTS[name]() for name in wanted], folder, display.update)
+    if json_wanted:
+        click.echo(json.dumps([as_json(run) for run in runs], indent=1))
+    else:
+        click.echo("\n\n".join(text(run) for run in runs) if not everything else summary(runs))
+        click.echo(f"\nMore: tcptrace report {folder}/{wanted[0]}.arrows")
+    if not all(run.shown for run in runs):
+        sys.exit(1)
+
+
+def _wanted(names: tuple[str, ...], everything: bool) -> list[str]:
+    if everything:
+        if names:
+            raise click.UsageError("give names or --all, not both")
+        return list(EXPERIMENTS)
+    if not names:
+        raise click.UsageError("which experiment? `tcptrace demo --list` names them")
+    for name in names:
+        if name not in EXPERIMENTS:
+            raise click.UsageError(f"no experiment {name!r}: `tcptrace demo --list` names them")
+    return list(dict.fromkeys(names))
+
+
+def _folder(directory: Path | None) -> Path:
+    if directory is None:
+        return Path(tempfile.mkdtemp(prefix="tcptrace-demo-"))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {directory}: {error.strerror}") from error
+    return directory
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+class _Display:
+    """What each experiment is doing, on stderr: live on a terminal, else ends only."""
+
+    def __init__(self, count: int) -> None:
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, transient=True, refresh_per_second=5)
+        self._told: set[str] = set()
+        self._count = count
+
+    def __enter__(self) -> "_Display":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def update(self, runs: list[Run]) -> None:
+        """Show the runs as they stand."""
+        if self._console.is_terminal:
+            lines = [f"{run.experiment.name:24} {run.status}" for run in runs]
+            self._live.update(Text("\n".join(lines)))
+            return
+        for run in runs:
+            name = run.experiment.name
+            if name not in self._told and run.status in ("played", "failed"):
+                self._told.add(name)
+                click.echo(f"{len(self._told)}/{self._count} {name} {run.status}", err=True)

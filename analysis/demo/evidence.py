@@ -1,0 +1,145 @@
+"""What an experiment left behind: its recording and its capture, on one clock."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from tcptrace.analysis.demo.capture import Capture, ExperimentError, Side, Sighting
+from tcptrace.analysis.demo.claims import CLAIMS
+from tcptrace.analysis.demo.states import state_changes
+from tcptrace.analysis.ladder import Arrow, ladder
+from tcptrace.analysis.recording import Recording
+
+HOLDS = "holds"
+CONDITIONS = "holds with conditions"
+FAILS = "does not hold here"
+
+_ARROW_FATE = {"dropped": "lost", "held": "late", "injected": "forged", "repeated": "duplicate"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim's number, one of the three verdicts, and the numbers behind it."""
+
+    claim: str
+    verdict: str
+    measured: str
+
+
+@dataclass
+class Findings:
+    """What an experiment's judge says.
+
+    ``verdicts``; ``measured``: numbers by name, for ``--json``; ``ladders``: title
+    and lines; ``failures``: what should have happened and did not.
+    """
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    measured: dict[str, object] = field(default_factory=dict)
+    ladders: list[tuple[str, list[str]]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def expect(self, happened: object, what: str) -> bool:
+        """Note a failure unless it happened."""
+        if not happened:
+            self.failures.append(what)
+        return bool(happened)
+
+    def say(self, claim: str, verdict: str, measured: str) -> None:
+        """Add the verdict on a claim."""
+        assert claim in CLAIMS, claim  # noqa: S101  a typing mistake in an experiment
+        self.verdicts.append(Verdict(claim, verdict, measured))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A recording and a capture of the same two hosts.
+
+    Hosts are told apart by the inode of their network namespace.
+    """
+
+    recording: Recording
+    capture: Capture
+    netns: dict[Side, int]
+
+    @property
+    def clock_offset(self) -> int:
+        """CLOCK_MONOTONIC to UTC, ns, as the recording has it."""
+        return int(self.recording.header["clock_offset_ns"])
+
+    def connections(self, side: Side, port: int) -> pd.DataFrame:
+        """Return a host's connections with ``port`` at either end, in order of opening."""
+        table = self.recording.connections
+        mine = (table["netns"] == self.netns[side]) & (
+            (table["local_port"] == port) | (table["remote_port"] == port)
+        )
+        return table[mine].sort_values("connection")
+
+    def connection(self, side: Side, port: int, which: int = 0) -> "pd.Series[object]":
+        """Return one of them as a row."""
+        found = self.connections(side, port)
+        if len(found) <= which:
+            raise ExperimentError(f"the recording has no connection on port {port} ({side} host)")
+        return found.iloc[which]
+
+    def visited(self, side: Side, port: int) -> list[str]:
+        """List the states a host's sockets with ``port`` went through, in order."""
+        changes = state_changes(self.recording, self.netns[side], side, port)
+        return [change.state for change in changes]
+
+    def segments(self, port: int) -> list[Sighting]:
+        """Return the sightings with ``port`` at either end, in the order they were sent."""
+        found = self.capture.find(lambda sighting: port in sighting.segment.ports)
+        return sorted(found, key=lambda sighting: sighting.time)
+
+    def utc(self, monotonic: int) -> pd.Timestamp:
+        """Turn a capture's or a program's time into the recording's."""
+        return pd.Timestamp(monotonic + self.clock_offset, unit="ns", tz="UTC")
+
+    def ladder(
+        self, port: int, names: tuple[str, str] = ("client", "server"), *, until: int | None = None
+    ) -> list[str]:
+        """Draw what happened on ``port``, up to a monotonic time if one is given."""
+        offset = self.clock_offset
+        last = None if until is None else until + offset
+        changes = [
+            change
+            for side in ("left", "right")
+            for change in state_changes(self.recording, self.netns[side], side, port)
+            if last is None or change.time <= last
+        ]
+        arrows = [
+            arrow for arrow in self._arrows(port, offset) if last is None or arrow.time <= last
+        ]
+        return ladder(*names, changes, arrows)
+
+    def _arrows(self, port: int, offset: int) -> list[Arrow]:
+        arrows = []
+        first: dict[Side, int] = {}
+        for sighting in self.segments(port):
+            segment, side = sighting.segment, sighting.side
+            if segment.syn:
+                first[side] = segment.seq
+            peer: Side = "left" if side == "right" else "right"
+            text = describe(sighting, first.get(side), first.get(peer))
+            fate = _ARROW_FATE.get(sighting.fate, "delivered")
+            arrived = None if sighting.arrived is None else sighting.arrived + offset
+            arrows.append(Arrow(sighting.time + offset, side, text, fate, arrived))  # type: ignore[arg-type]
+        return arrows
+
+
+def describe(sighting: Sighting, first: int | None, peer_first: int | None) -> str:
+    """Write a segment in few words, its numbers relative to the connection's first ones."""
+    segment = sighting.segment
+    words = []
+    if segment.length:
+        words.append(f"{segment.length} bytes")
+        if segment.fin:
+            words.append("FIN")
+    else:
+        words.append(segment.names)
+    if not segment.syn and (segment.length or segment.fin or segment.rst) and first is not None:
+        words.append(f"seq={(segment.seq - first) % 2**32}")
+    if segment.flags & 0x10 and not segment.length and peer_first is not None:
+        words.append(f"ack={(segment.ack - peer_first) % 2**32}")
+    return " ".join(words)

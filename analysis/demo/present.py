@@ -1,0 +1,83 @@
+"""An experiment's outcome as text within 80 columns, and as JSON."""
+
+import textwrap
+from typing import Any
+
+from tcptrace.analysis.demo.claims import CLAIMS
+from tcptrace.analysis.demo.runner import Run
+
+WIDTH = 80
+
+
+def paragraph(text: str, first: str = "", rest: str | None = None) -> str:
+    """Wrap a text; ``first`` and ``rest`` begin its lines."""
+    rest = " " * len(first) if rest is None else rest
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+    )
+
+
+def text(run: Run) -> str:
+    """Tell one experiment: the claims, what happened, what was measured, the verdicts."""
+    experiment, findings = run.experiment, run.findings
+    lines = [experiment.name.upper(), paragraph(experiment.summary), "", "The texts say"]
+    lines += [paragraph(CLAIMS[claim], f"  {claim}  ") for claim in experiment.claims]
+    for title, ladder in findings.ladders:
+        lines += ["", title, *ladder]
+    lines += ["", "Measured"]
+    for verdict in findings.verdicts:
+        lines.append(f"  {verdict.claim}  {verdict.verdict.upper()}")
+        lines.append(paragraph(verdict.measured, " " * 6))
+    lines += [paragraph(one, "  Skipped: ") for one in run.skipped]
+    lines += [paragraph(one, "  NOT SHOWN: ") for one in findings.failures]
+    if run.error:
+        lines.append(paragraph(run.error, "  FAILED: "))
+    if run.stage and run.stage.recording.exists():
+        lines += ["", f"Recording: {run.stage.recording}"]
+    if run.stage and run.stage.pcapng.exists():
+        lines.append(f"Capture:   {run.stage.pcapng}")
+    return "\n".join(lines)
+
+
+def summary(runs: list[Run]) -> str:
+    """Tell many experiments in one table."""
+    lines = [f"{'experiment':24} {'claim':5} verdict"]
+    for run in runs:
+        name = run.experiment.name
+        if not run.shown:
+            reason = run.error or "; ".join(run.findings.failures)
+            lines.append(paragraph(reason, f"{name:24} {'-':5} NOT SHOWN: ", " " * 31))
+            continue
+        for verdict in run.findings.verdicts:
+            lines.append(f"{name:24} {verdict.claim:5} {verdict.verdict}")
+            name = ""
+        lines += [paragraph(one, " " * 31 + "skipped: ") for one in run.skipped]
+    shown = sum(run.shown for run in runs)
+    return "\n".join([*lines, "", f"{shown} of {len(runs)} experiments showed what they are for"])
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """Give one experiment's outcome for ``--json``."""
+    findings, stage = run.findings, run.stage
+    return {
+        "name": run.experiment.name,
+        "summary": run.experiment.summary,
+        "shown": run.shown,
+        "error": run.error,
+        "failures": findings.failures,
+        "skipped": run.skipped,
+        "claims": [
+            {
+                "claim": verdict.claim,
+                "text": CLAIMS[verdict.claim],
+                "verdict": verdict.verdict,
+                "measured": verdict.measured,
+            }
+            for verdict in findings.verdicts
+        ],
+        "measured": findings.measured,
+        "ladders": [{"title": title, "lines": lines} for title, lines in findings.ladders],
+        "recording": str(stage.recording) if stage and stage.recording.exists() else None,
+        "capture": str(stage.pcapng) if stage and stage.pcapng.exists() else None,
+        "netns": {"client": stage.left.inode, "server": stage.right.inode} if stage else None,
+    }

@@ -1,0 +1,79 @@
+"""The real recorder, run beside an experiment."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tcptrace.analysis.demo.capture import ExperimentError
+from tcptrace.analysis.demo.namespace import Namespace
+from tcptrace.tracer.errors import PreflightError, TcptraceError
+
+#: Compiling and attaching takes well under a second; many at once take longer.
+_START_TIMEOUT = 120.0
+_STOP_TIMEOUT = 60.0
+#: Should everything else fail, a recorder ends by itself, seconds.
+_LIFE = 900
+
+
+class Recorder:
+    """``tcptrace record`` limited to an experiment's namespaces, as a process of its own."""
+
+    def __init__(self, path: Path, namespaces: list[Namespace]) -> None:
+        self._ready = path.with_suffix(".ready")
+        self._ready.unlink(missing_ok=True)
+        filters = [option for one in namespaces for option in ("--netns", str(one.inode))]
+        # Should this process be killed, the recorder must not stay: setpriv.
+        self._process = subprocess.Popen(
+            [
+                *("setpriv", "--pdeathsig", "TERM", "--"),
+                *(sys.executable, "-m", "tcptrace.tracer", "record", "-o", str(path), "--force"),
+                *("--ready-file", str(self._ready), "--duration", str(_LIFE), *filters),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the driver
+        )
+
+    def wait(self, stop: threading.Event) -> None:
+        """Wait until every probe is attached; give up once ``stop`` is set."""
+        deadline = time.monotonic() + _START_TIMEOUT
+        while not self._ready.exists():
+            if self._process.poll() is not None:
+                raise PreflightError(f"the recorder did not start: {self._last_words()}")
+            if time.monotonic() > deadline:
+                raise PreflightError("the recorder did not start within two minutes")
+            if stop.wait(0.02):
+                raise ExperimentError("interrupted")
+        self._ready.unlink()
+
+    def stop(self) -> None:
+        """End the recording properly."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            code = self._process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired as error:
+            raise TcptraceError("the recorder does not end") from error
+        if code != 0:
+            raise TcptraceError(f"the recorder failed: {self._last_words()}")
+
+    def close(self) -> None:
+        """Make sure that it is gone."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        assert self._process.stderr is not None  # noqa: S101  asked for
+        self._process.stderr.close()
+        self._ready.unlink(missing_ok=True)
+
+    def _last_words(self) -> str:
+        assert self._process.stderr is not None  # noqa: S101  asked for
+        lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1].removeprefix("tcptrace: ") if lines else "it did not say why"

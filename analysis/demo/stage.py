@@ -1,0 +1,158 @@
+"""Where an experiment is played: two hosts, a link, programs, the recorder."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tcptrace.analysis.demo import pcapng
+from tcptrace.analysis.demo.capture import PATIENCE, ExperimentError, Side
+from tcptrace.analysis.demo.link import ADDRESS, Veth, Wire
+from tcptrace.analysis.demo.namespace import Namespace
+from tcptrace.analysis.demo.programs import Program
+from tcptrace.analysis.demo.recorder import Recorder
+from tcptrace.analysis.demo.sockets import sockets, states
+
+#: Longer than any TIME_WAIT lives on any kernel (60 s and one turn of the timer wheel).
+_TIME_WAIT_PATIENCE = 90.0
+
+
+class Stage:
+    """Everything an experiment uses; :meth:`close` leaves nothing of it.
+
+    ``left`` is the client's host and ``right`` the server's, by convention.
+    ``status`` says in a few words what is going on. Once ``stop`` is set, every wait
+    fails.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        stop: threading.Event,
+        *,
+        wire: bool,
+        mtu: int = 1500,
+    ) -> None:
+        self.recording = directory / f"{name}.arrows"
+        self.pcapng = directory / f"{name}.pcapng"
+        self.status = "setting up"
+        self.skipped: list[str] = []
+        self._stop = stop
+        self._programs: list[Program] = []
+        with contextlib.ExitStack() as stack:
+            self.left = Namespace()
+            stack.callback(self.left.close)
+            self.right = Namespace()
+            stack.callback(self.right.close)
+            self._link = Wire(self.left, self.right, mtu) if wire else Veth(self.left, self.right)
+            stack.callback(self._link.close)
+            self._recorder = Recorder(self.recording, [self.left, self.right])
+            stack.callback(self._recorder.close)
+            self._stack = stack.pop_all()
+
+    @property
+    def link(self) -> Wire | Veth:
+        """What joins the hosts; it holds the capture."""
+        return self._link
+
+    @property
+    def wire(self) -> Wire:
+        """The link, where it is the user-space wire."""
+        assert isinstance(self._link, Wire)  # noqa: S101  the experiment asked for it
+        return self._link
+
+    def host(self, side: Side) -> Namespace:
+        """Return the namespace on a side."""
+        return self.left if side == "left" else self.right
+
+    def address(self, side: Side) -> str:
+        """Return the IPv4 address of the host on a side."""
+        return ADDRESS[side]
+
+    def start_recorder(self) -> None:
+        """Wait until the recorder sees everything."""
+        self.status = "starting the recorder"
+        self._recorder.wait(self._stop)
+
+    def stop_recorder(self) -> None:
+        """End the recording; :attr:`recording` can be read then."""
+        self.status = "ending the recording"
+        self._recorder.stop()
+        self._link.freeze()
+
+    def write_capture(self, clock_offset: int) -> None:
+        """Write the capture beside the recording, on the recording's clock."""
+        names = ("client's host", "server's host")
+        pcapng.write(self.pcapng, names, self._link.sightings, clock_offset)
+
+    def program(self, name: str, side: Side) -> Program:
+        """Start a process on one host."""
+        program = Program(name, self.host(side))
+        self._programs.append(program)
+        return program
+
+    def connect(
+        self, client: Program, server: Program, port: int, local_port: int, name: str = "c"
+    ) -> None:
+        """Join two programs by a connection both call ``name``; ``l`` is the listener."""
+        server.start("accept", name=name, listener="l")
+        reply = client.ask(
+            "connect", name=name, address=ADDRESS["right"], port=port, local_port=local_port
+        )
+        accepted = server.finish()
+        for side, one in (("connect()", reply), ("accept()", accepted)):
+            if one.error:
+                raise ExperimentError(f"{side} on port {port} failed: {one.error}")
+
+    def pause(self, duration: float) -> None:
+        """Let time pass where time itself is what the experiment is about."""
+        if self._stop.wait(duration):
+            raise ExperimentError("interrupted")
+
+    def wait_until(
+        self, true: Callable[[], bool], what: str, patience: float = PATIENCE, every: float = 0.02
+    ) -> None:
+        """Wait for something only polling can tell."""
+        deadline = time.monotonic() + patience
+        while not true():
+            if time.monotonic() > deadline:
+                raise ExperimentError(f"{what}: not within {patience:.0f} s")
+            self.pause(every)
+
+    def wait_for_states(self, side: Side, port: int, expected: list[str]) -> None:
+        """Wait until the sockets with ``port`` on a host are in just these states."""
+        self.wait_until(
+            lambda: states(self.host(side), port) == sorted(expected),
+            f"port {port} on the {side} host in {', '.join(expected) or 'no state'}",
+        )
+
+    def wait_for_time_wait_end(self, side: Side, port: int) -> None:
+        """Wait until no TIME_WAIT with ``port`` is left on a host."""
+
+        def ended() -> bool:
+            left = [s.timer_s for s in sockets(self.host(side), port) if s.state == "TIME_WAIT"]
+            if left:
+                self.status = f"TIME_WAIT: {max(left):.0f} s to go"
+            return not left
+
+        self.wait_until(ended, "the end of TIME_WAIT", _TIME_WAIT_PATIENCE, every=0.2)
+
+    def kill_time_wait(self, side: Side, port: int) -> bool:
+        """Remove the TIME_WAITs of a local port with ``ss -K``; False if this kernel cannot."""
+        host = self.host(side)
+        host.run("ss", "-K", "-t", "-n", "state", "time-wait", "sport", "=", f":{port}")
+        return "TIME_WAIT" not in states(host, port)
+
+    def cancel(self) -> None:
+        """Make whatever is being waited for fail soon."""
+        self._link.abandon()
+        for program in self._programs:
+            program.kill()
+
+    def close(self) -> None:
+        """End every process and thread, and let the namespaces go."""
+        for program in self._programs:
+            program.close()
+        self._stack.close()
