@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+_CENSORED = ["none", "left", "right", "both"]
+
 
 def spread(values: np.ndarray, index: np.ndarray, otherwise: Any) -> np.ndarray:
     """Give ``values[index]``, and `otherwise` where the index is negative."""
@@ -23,7 +25,7 @@ def words(codes: np.ndarray, texts: tuple[str | None, ...]) -> pd.Categorical:
     """Name codes; a code whose name is None becomes null."""
     known = [name for name in texts if name is not None]
     lookup = np.array([-1 if name is None else known.index(name) for name in texts], np.int8)
-    return pd.Categorical.from_codes(lookup[codes], known)
+    return pd.Categorical.from_codes(lookup[codes], pd.Index(known, dtype=object))
 
 
 def names(codes: np.ndarray, known: np.ndarray, texts: list[str]) -> pd.Categorical:
@@ -45,4 +47,4 @@ def nullable(values: np.ndarray, known: np.ndarray) -> Any:
 def censored(left: np.ndarray, right: np.ndarray) -> pd.Categorical:
     """Say which end lies outside the recording: none, left, right or both."""
     codes = left.astype(np.int8) + 2 * right.astype(np.int8)
-    return pd.Categorical.from_codes(codes, ["none", "left", "right", "both"])
+    return pd.Categorical.from_codes(codes, pd.Index(_CENSORED, dtype=object))

@@ -1,5 +1,6 @@
 """The `connections` and `time_wait` tables, from a recording's events."""
 
+import errno
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,12 +8,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from tcptrace.analysis.assemble import Observed, Rows
+from tcptrace.analysis import outcomes as how
+from tcptrace.analysis.assemble import TIME_WAIT_ENDS, UNSEEN, Rows
+from tcptrace.analysis.columns import censored, names, nullable, utc, words
+from tcptrace.analysis.durations import state_seconds, time_wait_seconds
 from tcptrace.analysis.events import event_arrays
 from tcptrace.analysis.lives import find_lives, split_rows
+from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
+from tcptrace.analysis.pairs import conversations
 from tcptrace.analysis.snapshots import match, snapshot_rows
 from tcptrace.analysis.timewait import find_time_waits, jiffy_rate
 from tcptrace.analysis.tuples import tuple_ids
+from tcptrace.tracer.schema import STATE, STATES
+
+_ROLES = ("client", "server", "unknown")
 
 _SHARED = [
     "connection",
@@ -76,15 +85,123 @@ def build_tables(table: pa.Table, header: dict[str, Any], observed: Observed) ->
     waits = find_time_waits(events, wait_rows, wait_ids, lives, life_ids, hz)
     snapshots = match(events, seen_rows, seen_ids, lives, life_ids)
     assembled = Rows(events, lives, waits, snapshots, header, observed)
-    connections = assembled.connections()
-    chosen = np.flatnonzero(connections["time_wait_s"].notna())
+    connections = _connections(assembled)
+    return Tables(connections, _time_waits(assembled, connections))
+
+
+def _time_waits(rows: Rows, connections: pd.DataFrame) -> pd.DataFrame:
+    chosen = np.flatnonzero(rows.in_time_wait)
     waited = connections.iloc[chosen]
+    over = rows.in_time_wait & ~rows.still_waiting
     time_wait = waited[_SHARED].assign(
         began=waited["time_wait_began"],
-        ended=assembled.time_wait_ended()[chosen],
+        ended=utc(np.where(over, rows.stopped, NEVER)[chosen]),
         lived_s=waited["time_wait_s"],
         end=waited["time_wait_end"],
         restarts=waited["time_wait_restarts"],
-        censored=assembled.time_wait_censored()[chosen],
+        censored=censored(rows.began == NEVER, rows.still_waiting)[chosen],
     )
-    return Tables(connections, time_wait.reset_index(drop=True))
+    return time_wait.reset_index(drop=True)
+
+
+def _pairs(rows: Rows, tuple_row: np.ndarray) -> np.ndarray:
+    """Find each row's other end: its index, -1 where there is none."""
+    events, lives = rows.events, rows.lives
+    last = rows.of_life(np.where(lives.ends, lives.last, ALWAYS // 2), ALWAYS // 2)
+    first = np.where(rows.of_life(lives.begins, False), rows.first, rows.observed.started)
+    paired = np.flatnonzero((rows.life >= 0) | rows.idle)
+    where = tuple_row[paired]
+    other = conversations(
+        events.netns[where],
+        events.local[where],
+        events.local_port[where],
+        events.remote[where],
+        events.remote_port[where],
+        events.is_loopback(events.remote[where]),
+        first[paired],
+        last[paired],
+        rows.of_life(lives.client, False)[paired],
+        rows.of_life(lives.server, False)[paired],
+    )
+    result = np.full(len(rows), UNSEEN)
+    result[paired] = np.where(other >= 0, paired[other], UNSEEN)
+    return result
+
+
+def _roles(rows: Rows, other: np.ndarray) -> np.ndarray:
+    client = rows.of_life(rows.lives.client, False)
+    server = rows.of_life(rows.lives.server, False) & ~client
+    role = np.where(client, 0, np.where(server, 1, 2))
+    # One end's part tells the other's.
+    told = (role == 2) & (other >= 0) & (role[other] < 2)
+    role[told] = 1 - role[other[told]]
+    return role
+
+
+def _connections(rows: Rows) -> pd.DataFrame:
+    """Give the `connections` table (:class:`tcptrace.analysis.connections.Tables`)."""
+    events, lives = rows.events, rows.lives
+    tuple_row = np.where(
+        rows.life >= 0,
+        rows.of_life(lives.tuple_row, 0),
+        np.where(rows.idle, rows.snapshot, rows.of_wait(rows.waits.tuple_row, 0)),
+    )
+    owner = rows.of_life(lives.owner_row, UNSEEN)
+    owner = np.where(owner >= 0, owner, rows.snapshot)
+    owned = (owner >= 0) & (events.pid[owner] != 0) if len(events) else owner >= 0
+    other = _pairs(rows, tuple_row)
+    pair = np.where(other >= 0, np.minimum(other, np.arange(len(rows))), -1)
+    number = pd.factorize(pair[pair >= 0])[0]
+    conversation = np.full(len(rows), 0)
+    conversation[pair >= 0] = number + 1
+    local, remote = events.local[tuple_row], events.remote[tuple_row]
+    ports = events.local_port[tuple_row], events.remote_port[tuple_row]
+    netns = events.netns[tuple_row]
+    old_start = ~rows.of_life(lives.begins, False)
+    return pd.DataFrame(
+        {
+            "connection": np.arange(1, len(rows) + 1),
+            "conversation": nullable(conversation, pair >= 0),
+            "opened": utc(np.where(old_start, NEVER, rows.first)),
+            "established": utc(rows.of_life(lives.entered[:, STATE["ESTABLISHED"]], NEVER)),
+            "closed": utc(rows.closed),
+            "role": words(_roles(rows, other), _ROLES),
+            "family": np.where((local >> 32 > 0) | (remote >> 32 > 0), 6, 4).astype(np.int8),
+            "local_address": events.address_texts(local),
+            "local_port": nullable(ports[0], ports[0] != 0),
+            "remote_address": events.address_texts(remote),
+            "remote_port": nullable(ports[1], ports[1] != 0),
+            "netns": nullable(netns, netns != 0),
+            "cgroup": nullable(events.cgroup[owner], owned),
+            "pid": nullable(events.pid[owner], owned),
+            "comm": names(events.comm[owner], owned, events.comms),
+            "closed_by": words(rows.closed_by, how.CLOSED_BY),
+            "outcome": words(rows.outcome, how.OUTCOMES),
+            "state": words(rows.state, STATES),
+            "error": _errors(rows),
+            "reset_reason": _reset_reasons(rows),
+            **state_seconds(rows),
+            "time_wait_s": time_wait_seconds(rows),
+            "time_wait_began": utc(rows.began),
+            "time_wait_end": words(rows.end_code, TIME_WAIT_ENDS),
+            "time_wait_restarts": nullable(rows.of_wait(rows.waits.restarts, 0), rows.in_time_wait),
+            "censored": censored(old_start, (rows.outcome == how.OPEN) | rows.still_waiting),
+        }
+    )
+
+
+def _errors(rows: Rows) -> pd.Categorical:
+    number = rows.of_life(rows.lives.error, 0)
+    distinct, code = np.unique(number, return_inverse=True)
+    errors = [errno.errorcode.get(int(value), f"errno {value}") for value in distinct]
+    return names(code, number != 0, errors)
+
+
+def _reset_reasons(rows: Rows) -> pd.Categorical:
+    row = rows.of_life(rows.lives.reset_row, UNSEEN)
+    known = (row >= 0) & rows.events.has_detail[row] if len(rows.events) else row >= 0
+    number = np.where(known, rows.events.detail[row] if len(rows.events) else 0, -1)
+    distinct, code = np.unique(number, return_inverse=True)
+    named = rows.header.get("reset_reasons", {})
+    reasons = [str(named.get(str(value), f"reason {value}")) for value in distinct]
+    return names(code, known, reasons)

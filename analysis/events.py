@@ -59,7 +59,7 @@ class EventArrays:
 
     def is_loopback(self, codes: np.ndarray) -> np.ndarray:
         """Tell 127.0.0.0/8 and ::1, which mean another host in each namespace."""
-        loopback = codes >> 24 == 127
+        loopback: np.ndarray = codes >> 24 == 127
         for index, packed in enumerate(self.ipv6):
             if packed.tobytes() == ipaddress.IPv6Address("::1").packed:
                 loopback |= codes == _V6 + index
@@ -170,11 +170,12 @@ def events_frame(table: pa.Table) -> pd.DataFrame:
     ``remote_port``, ``netns``, ``cgroup``, ``pid``, ``comm``, ``detail`` (Int64).
     """
     arrays = event_arrays(table)
-    frame = table.drop_columns(["local_address", "remote_address", "detail"])
-    frame = frame.unify_dictionaries().to_pandas()
+    rest = table.drop_columns(["local_address", "remote_address", "detail"])
+    frame: pd.DataFrame = rest.unify_dictionaries().to_pandas()
     detail = pd.arrays.IntegerArray(arrays.detail.copy(), ~arrays.has_detail)
-    return frame.assign(
+    frame = frame.assign(
         local_address=arrays.address_texts(arrays.local),
         remote_address=arrays.address_texts(arrays.remote),
         detail=detail,
-    )[SCHEMA.names]
+    )
+    return frame[list(SCHEMA.names)]

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tcptrace.analysis.events import EventArrays
+from tcptrace.analysis.observed import ALWAYS, NEVER
+from tcptrace.analysis.owners import owner_rows
 from tcptrace.tracer.schema import DETAIL_ERROR_SHIFT, DETAIL_FIN_RECEIVED, KIND, STATE, STATES
-
-NEVER = np.iinfo(np.int64).min
-ALWAYS = np.iinfo(np.int64).max
 
 _TIMEWAIT_KINDS = [code for name, code in KIND.items() if name.startswith("timewait")]
 
@@ -131,7 +130,8 @@ def _births(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> np.nda
 def _follows_reset(kind: np.ndarray, previous: np.ndarray) -> np.ndarray:
     """Tell a transition that belongs to the reset right before it, which began the life."""
     reset = (kind[:-1] == KIND["reset_received"]) & (previous[:-1] == STATE["CLOSE"])
-    return reset & (kind[1:] == KIND["state"])
+    follows: np.ndarray = reset & (kind[1:] == KIND["state"])
+    return follows
 
 
 def find_lives(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> Lives:
@@ -194,7 +194,7 @@ def _describe(
         fin_received=ends & (at_close & DETAIL_FIN_RECEIVED != 0),
         error=np.where(ends, at_close >> DETAIL_ERROR_SHIFT, 0),
         tuple_row=states[tuple_place],
-        owner_row=_owners(events, rows, life, states, owner, resets, count),
+        owner_row=owner_rows(events, states, owner, resets["row"], resets["received"], count),
         reset_row=resets["row"],
         reset_received=resets["received"],
         reset_sent=resets["sent"],
@@ -238,41 +238,3 @@ def _resets(
         "sent": _first_times(life[sent], events.time[rows[sent]], count),
         "row": row,
     }
-
-
-def _owners(
-    events: EventArrays,
-    rows: np.ndarray,
-    life: np.ndarray,
-    states: np.ndarray,
-    state_life: np.ndarray,
-    resets: dict[str, np.ndarray],
-    count: int,
-) -> np.ndarray:
-    """Find the event in which the current task was the socket's owner.
-
-    Only transitions that a system call makes qualify: connect(), listen(), shutdown()
-    or close(). All others happen in whatever the network's softirq interrupted. The
-    last resort is a reset the program itself sent by closing (tcp_close(),
-    tcp_disconnect()): it follows a CLOSE that no error caused.
-    """
-    old, new = events.old[states], events.new[states]
-    state = STATE
-    ranked = (
-        (old == state["CLOSE_WAIT"]) & (new == state["LAST_ACK"]),
-        (new == state["FIN_WAIT_1"]),
-        (old == state["LISTEN"]) & (new == state["CLOSE"]),
-        (new == state["LISTEN"]),
-        (old == state["CLOSE"]) & (new == state["SYN_SENT"]),
-    )
-    owner = np.full(count, -1)
-    closes = (new == state["CLOSE"]) & (events.detail[states] >> DETAIL_ERROR_SHIFT == 0)
-    close_row = np.full(count, -1)
-    close_row[state_life[closes]] = states[closes]
-    sent = resets["row"]
-    aborted = (close_row >= 0) & (sent > close_row) & (resets["received"] == NEVER)
-    aborted &= events.pid[close_row] == events.pid[sent]
-    owner[aborted] = sent[aborted]
-    for chosen in ranked:  # the last of them wins
-        owner[state_life[chosen]] = states[chosen]
-    return owner

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from tcptrace.analysis.assemble import Observed
-from tcptrace.analysis.lives import NEVER
+from tcptrace.analysis.observed import NEVER, Observed
 from tcptrace.tracer.errors import RecordingError
 from tcptrace.tracer.schema import FORMAT, METADATA_KEY, SCHEMA
 

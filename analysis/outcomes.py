@@ -4,7 +4,8 @@ import errno
 
 import numpy as np
 
-from tcptrace.analysis.lives import NEVER, Lives
+from tcptrace.analysis.lives import Lives
+from tcptrace.analysis.observed import NEVER
 from tcptrace.tracer.schema import STATE
 
 CLOSED_BY = ("local", "remote", "both", None)

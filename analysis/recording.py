@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from tcptrace.analysis.assemble import Observed
 from tcptrace.analysis.connections import Tables, build_tables
 from tcptrace.analysis.events import events_frame
 from tcptrace.analysis.load import load
+from tcptrace.analysis.observed import Observed
 
 
 @dataclass(frozen=True)

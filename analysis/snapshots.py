@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tcptrace.analysis.events import EventArrays
-from tcptrace.analysis.lives import ALWAYS, NEVER, Lives
+from tcptrace.analysis.lives import Lives
+from tcptrace.analysis.observed import ALWAYS, NEVER
 from tcptrace.analysis.tuples import last_before
 from tcptrace.tracer.schema import KIND, STATE
 
