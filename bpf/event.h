@@ -26,7 +26,8 @@ enum event_kind {
 #define DETAIL_ORPHAN 2		/* no program held the socket (SOCK_DEAD) */
 #define DETAIL_ERROR_SHIFT 8	/* from here up: the socket's error number */
 
-/* `detail` of a KIND_RESET_SENT record on kernels that give no reason. */
+/* `detail` of a KIND_RESET_SENT record on kernels that give no reason, and of a
+ * KIND_EXISTING record that is not a timewait socket's. */
 #define DETAIL_UNKNOWN (-1)
 
 struct event {

@@ -56,7 +56,10 @@ def to_batch(events: np.ndarray, clock_offset_ns: int) -> Any:
     CLOCK_MONOTONIC to UTC. Gives a ``pyarrow.RecordBatch`` of
     :data:`tcptrace.tracer.schema.SCHEMA`.
     """
-    unknown = (events["kind"] == KIND["reset_sent"]) & (events["detail"] < 0)
+    # Of all kinds only these say "none" by a number below 0 (bpf/event.h, DETAIL_UNKNOWN).
+    kind = events["kind"]
+    unknown = (kind == KIND["reset_sent"]) | (kind == KIND["existing"])
+    unknown &= events["detail"] < 0
     columns = {
         "time": _numbers(events["time"].view(np.int64) + clock_offset_ns, SCHEMA.field(0).type),
         "kind": _codes(events["kind"], _KINDS),

@@ -1,0 +1,186 @@
+"""Every TCP socket there is: what no tracepoint tells of sockets that do nothing.
+
+``python -m tcptrace.tracer.snapshot [--hz HZ] [NETNS ...]`` writes records to stdout, in
+a process of its own: it enters network namespaces, and takes time, which the recorder
+must not.
+"""
+
+import argparse
+import errno
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from tcptrace.tracer import sock_diag
+from tcptrace.tracer.errors import TcptraceError
+from tcptrace.tracer.layout import EVENT, EVENT_KINDS
+from tcptrace.tracer.namespaces import call_inside, network_namespaces, own_namespace
+from tcptrace.tracer.owners import find_owners
+
+#: Seconds after which a snapshot is given up.
+TIME_LIMIT = 10.0
+
+_log = logging.getLogger(__name__)
+_EXISTING = EVENT_KINDS.index("existing")
+_MAPPED = np.frombuffer(b"\0\0\xff\xff", np.uint32)[0]  # of ::ffff:a.b.c.d
+
+
+def take_snapshot(netns: Sequence[int] | None = None, hz: int | None = None) -> np.ndarray:
+    """Ask the kernel for every TCP socket of every network namespace.
+
+    ``netns``: inodes of the namespaces to look into; None for all. ``hz``: jiffies per
+    second. Gives records of kind ``existing``, dtype :data:`tcptrace.tracer.layout.EVENT`,
+    as bpf/event.h says. A namespace that cannot be entered is left out and logged.
+    Raises :class:`TcptraceError` where the kernel has no sock_diag for TCP.
+    """
+    parts = []
+    own = own_namespace()
+    for inode, path in network_namespaces().items():
+        if netns is not None and inode not in netns:
+            continue
+        try:
+            if inode == own:
+                opened = sock_diag.open_socket()
+            else:
+                opened = call_inside(path, sock_diag.open_socket)
+        except FileNotFoundError:
+            continue  # gone since it was found
+        except OSError as error:
+            _log.warning("sockets of network namespace %d are not known: %s", inode, error.strerror)
+            continue
+        with opened:
+            parts += _dump(opened, inode)
+    sockets = np.concatenate([np.empty(0, _TOLD), *parts])
+    return _records(sockets, hz)
+
+
+#: A socket as told, when, and in which namespace.
+_TOLD = np.dtype([("socket", sock_diag.SOCKET), ("time", "u8"), ("netns", "u4")])
+
+
+def _dump(netlink: socket.socket, netns: int) -> list[np.ndarray]:
+    parts = []
+    try:
+        for now, sockets in sock_diag.dump(netlink):
+            part = np.empty(len(sockets), _TOLD)
+            part["socket"], part["time"], part["netns"] = sockets, now, netns
+            parts.append(part)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise TcptraceError("the kernel has no sock_diag for TCP: modprobe tcp_diag") from error
+        raise TcptraceError(f"sock_diag: {error.strerror}") from error
+    return parts
+
+
+def _records(told: np.ndarray, hz: int | None) -> np.ndarray:
+    sockets = told["socket"]
+    records = np.zeros(len(told), EVENT)
+    records["kind"] = _EXISTING
+    records["time"], records["netns"] = told["time"], told["netns"]
+    records["old_state"] = records["new_state"] = sockets["state"]
+    ipv6 = sockets["family"] == socket.AF_INET6
+    records["family"] = np.where(ipv6, 6, 4)
+    for end in ("local", "remote"):
+        records[f"{end}_port"] = sockets[f"{end}_port"]
+        address = sockets[f"{end}_address"].copy()
+        address[~ipv6, 3] = address[~ipv6, 0]
+        address[~ipv6, :3] = (0, 0, _MAPPED)
+        records[f"{end}_address"] = address.view("V16")[:, 0]
+    records["detail"] = -1
+    if hz:
+        timewait = sockets["timer"] == sock_diag.TIMER_TIMEWAIT
+        left = sockets["expires_ms"][timewait].astype(np.int64)
+        records["detail"][timewait] = (left * hz + 500) // 1000
+    inodes, place = np.unique(sockets["inode"], return_inverse=True)
+    # Timewait sockets, and connections not yet accepted, have no inode.
+    held = inodes != 0
+    owners = find_owners(inodes[held])
+    for name in ("pid", "cgroup", "comm"):
+        values = np.zeros(len(inodes), owners.dtype[name])
+        values[held] = owners[name]
+        records[name] = values[place]
+    return records
+
+
+class SnapshotProcess:
+    """A snapshot taken beside the recorder, by a process of its own.
+
+    ``problem``: why there is none, or what it lacks; None if nothing, so far.
+    """
+
+    def __init__(self, netns: Sequence[int] = (), hz: int | None = None) -> None:
+        self.problem: str | None = None
+        self._deadline = time.monotonic() + TIME_LIMIT
+        # -P: as root, import nothing from the directory we happen to be in.
+        command = [sys.executable, "-P", "-m", __name__]
+        if hz:
+            command += ["--hz", str(hz)]
+        # Files in memory: a pipe would have to be read all the time.
+        self._rows = os.fdopen(os.memfd_create("snapshot"), "rb")
+        self._said = os.fdopen(os.memfd_create("said"), "rb")
+        self._process = subprocess.Popen(
+            [*command, *map(str, netns)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._rows,
+            stderr=self._said,
+            # Ctrl-C is the recorder's to handle.
+            start_new_session=True,
+        )
+
+    def poll(self) -> np.ndarray | None:
+        """Give the snapshot once it is there; None until then, and after it was given.
+
+        It is empty if it failed or took longer than TIME_LIMIT; ``problem`` says why.
+        """
+        if self._rows.closed:
+            return None
+        if self._process.poll() is None:
+            if time.monotonic() < self._deadline:
+                return None
+            self._process.kill()
+            self._process.wait()
+            self.problem = f"asking for the sockets took longer than {TIME_LIMIT:g} s"
+            self.close()
+            return np.empty(0, EVENT)
+        for file in (self._rows, self._said):
+            file.seek(0)
+        rows = self._rows.read()
+        complaints = self._said.read().decode(errors="replace").splitlines()
+        if complaints:
+            self.problem = complaints[-1]
+        if self._process.returncode:
+            self.problem = self.problem or f"it ended with {self._process.returncode}"
+            rows = b""
+        self.close()
+        return np.frombuffer(rows, EVENT)
+
+    def close(self) -> None:
+        """End the process if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._rows.close()
+        self._said.close()
+
+
+def main() -> None:
+    """Write a snapshot's records to stdout; what is wrong to stderr."""
+    parser = argparse.ArgumentParser(description="Write every TCP socket as raw records.")
+    parser.add_argument("--hz", type=int, help="jiffies per second")
+    parser.add_argument("netns", type=int, nargs="*", help="inodes; all namespaces if none")
+    arguments = parser.parse_args()
+    try:
+        records = take_snapshot(arguments.netns or None, arguments.hz)
+    except TcptraceError as error:
+        sys.exit(str(error))
+    sys.stdout.buffer.write(records.data)
+
+
+if __name__ == "__main__":
+    main()
