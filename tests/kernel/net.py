@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ T = TypeVar("T")
 NAMESPACES = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
 LINK = "tt0"
+TIMEOUT = 30.0  # s: how long a condition that is due at once may take on a busy machine
 
 # include/net/tcp_states.h, in RFC 9293 words.
 STATES = {
@@ -45,7 +46,7 @@ def wait_until(
     condition: Callable[[], object],
     *,
     what: Callable[[], str],
-    timeout: float = 10.0,
+    timeout: float = TIMEOUT,
     every: float = 0.02,
 ) -> None:
     """Return once `condition()` is true; fail, saying `what`, after `timeout` seconds."""
@@ -150,7 +151,7 @@ class Namespace:
         return found
 
     def wait_for(
-        self, timeout: float = 10.0, every: float = 0.02, port: int | None = None, **counts: int
+        self, timeout: float = TIMEOUT, every: float = 0.02, port: int | None = None, **counts: int
     ) -> None:
         """Wait until each named state has exactly that many sockets (with `port`)."""
         wait_until(
@@ -160,7 +161,7 @@ class Namespace:
             every=every,
         )
 
-    def wait_quiet(self, timeout: float = 10.0) -> None:
+    def wait_quiet(self, timeout: float = TIMEOUT) -> None:
         """Wait until no socket is about to move by itself: neither opening nor closing."""
         self.wait_for(timeout, SYN_SENT=0, SYN_RECV=0, FIN_WAIT_1=0, CLOSING=0, LAST_ACK=0)
 
@@ -184,7 +185,7 @@ class Pair:
     def address_of_server(self, family: int) -> str:
         return self.server4 if family == 4 else self.server6
 
-    def wait_quiet(self, timeout: float = 10.0) -> None:
+    def wait_quiet(self, timeout: float = TIMEOUT) -> None:
         self.client.wait_quiet(timeout)
         self.server.wait_quiet(timeout)
 
@@ -195,10 +196,15 @@ def number_pair() -> tuple[str, str]:
     return f"10.{number >> 8}.{number & 255}", f"fd00:{number:x}:"
 
 
-def addresses(client: Namespace, server: Namespace) -> Pair:
-    """Give both ends of LINK, which both namespaces have by now, their addresses."""
+def addresses(client: Namespace, server: Namespace, like: Pair | None = None) -> Pair:
+    """Give both ends of LINK, which both namespaces have by now, their addresses.
+
+    `like`: a pair whose addresses to use again.
+    """
     four, six = number_pair()
     pair = Pair(client, server, f"{four}.1", f"{four}.2", f"{six}:1", f"{six}:2")
+    if like:
+        pair = replace(like, client=client, server=server)
     ends = ((client, pair.client4, pair.client6), (server, pair.server4, pair.server6))
     for namespace, ipv4, ipv6 in ends:
         namespace.ip(
@@ -209,10 +215,10 @@ def addresses(client: Namespace, server: Namespace) -> Pair:
     return pair
 
 
-def join(client: Namespace, server: Namespace) -> Pair:
-    """Join two namespaces by a virtual Ethernet cable."""
+def join(client: Namespace, server: Namespace, like: Pair | None = None) -> Pair:
+    """Join two namespaces by a virtual Ethernet cable; `like`: with another pair's addresses."""
     ip([f"link add {LINK} netns {client.name} type veth peer name {LINK} netns {server.name}"])
-    return addresses(client, server)
+    return addresses(client, server, like)
 
 
 def free_udp_send(address: str, data: bytes, port: int) -> None:

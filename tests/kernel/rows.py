@@ -18,7 +18,10 @@ TUPLE = ["local_address", "local_port", "remote_address", "remote_port"]
 def plain(frame: pd.DataFrame) -> list[Row]:
     """The rows as dictionaries."""
     objects = frame.astype(object)
-    return list(objects.where(objects.notna(), None).to_dict("records"))
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in objects.where(objects.notna(), None).to_dict("records")
+    ]
 
 
 class Rows:
@@ -55,10 +58,13 @@ class Rows:
         return self._index[namespace.inode, *near, *far]
 
     def end(self, seen: Conversation, side: str, namespace: Namespace) -> Row:
-        """The one row of one end of what the capture saw."""
+        """The row of one end of what the capture saw; the nearest in time of a reused tuple."""
         found = self.ends(seen, side, namespace)
-        assert len(found) == 1, f"{len(found)} rows for the {side} of {seen.client} {seen.server}"
-        return found[0]
+        assert found, f"no row for the {side} of {seen.client} {seen.server}"
+        if len(found) == 1:
+            return found[0]
+        assert all(row["opened"] for row in found), found
+        return min(found, key=lambda row: abs(row["opened"].value - seen.opened))
 
     def story(self, row: Row) -> str:
         """The events with a row's local port in its namespace, for a failing test to show."""
@@ -69,4 +75,4 @@ class Rows:
         if row["remote_port"]:
             own = own[own["remote_port"].isin([0, row["remote_port"]])]
         columns = ["time", "kind", "socket", "old_state", "new_state", "comm", "detail"]
-        return "\n" + own[columns].to_string()
+        return f"\n{own[columns].to_string()}"

@@ -71,6 +71,24 @@ def test_opened_before_and_closed_within(lab: Lab, duo: Duo, first: str) -> None
     assert None not in shared[0]
 
 
+def test_idle_throughout(lab: Lab, duo: Duo) -> None:
+    duo.connect_many(REPEATS)
+    recorder = lab.record()
+    recorder.stop()
+    rows = Rows(recorder.read())
+    owner = {"client": duo.client, "server": duo.server}
+    for side, space in both_ends(duo):
+        own = rows.of(space)
+        assert len(own) == REPEATS
+        for row in own:
+            assert (row["opened"], row["established"], row["closed"]) == (None, None, None)
+            assert (row["outcome"], row["closed_by"]) == ("open", None)
+            assert (row["state"], row["censored"]) == ("ESTABLISHED", "both")
+            assert (row["pid"], row["comm"]) == (owner[side].pid, owner[side].name)
+            assert row["role"] in (side, "unknown")
+            assert_nothing_invented(rows.recording, row)
+
+
 def test_opened_before_and_half_closed_at_the_end(lab: Lab, duo: Duo) -> None:
     held = duo.connect_many(REPEATS)
     recorder = lab.record()
@@ -98,6 +116,7 @@ def test_opened_within_and_open_at_the_end(lab: Lab, duo: Duo) -> None:
     duo.connect_many(REPEATS)
     recorder.stop()
     rows = Rows(recorder.read())
+    owner = {"client": duo.client, "server": duo.server}
     for side, space in both_ends(duo):
         own = rows.of(space)
         assert len(own) == REPEATS
@@ -109,6 +128,7 @@ def test_opened_within_and_open_at_the_end(lab: Lab, duo: Duo) -> None:
             seen = (rows.recording.ended - row["established"]).total_seconds()
             assert row["established_s"] == pytest.approx(seen, abs=0.001)
             assert row["time_wait_end"] is None
+            assert (row["pid"], row["comm"]) == (owner[side].pid, owner[side].name)
             assert_nothing_invented(rows.recording, row)
 
 

@@ -245,7 +245,7 @@ def test_waiting_for_the_peers_fin_is_fin_wait_2(run: Run, name: str, delay: flo
         own, far = seen.fin(CLIENT), seen.fin(SERVER)
         assert own
         assert far
-        assert delay - 0.2 < row["fin_wait_2_s"] < delay + 1.5
+        assert row["fin_wait_2_s"] > delay - 0.02
         assert row["fin_wait_2_s"] == pytest.approx((far.time - own.time) / 1e9, abs=0.02)
 
 
