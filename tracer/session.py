@@ -94,7 +94,8 @@ class Session:
         #: Events read so far; connections opened and seen opening.
         self.seen = 0
         self.opened = 0
-        self._source, self._writer, self._keep, self._stop = source, writer, keep, stop
+        self.stop = stop
+        self._source, self._writer, self._keep = source, writer, keep
         self._pending: list[np.ndarray] = []
         self._pending_rows = 0
         self._flushed = time.monotonic()
@@ -108,12 +109,12 @@ class Session:
     def run(self, until: Callable[[], str | None], show: Callable[["Session"], None]) -> str:
         """Record until a signal comes or ``until`` gives a reason; give the reason."""
         while True:
-            reason = until() or self._stop.reason
+            reason = until() or self.stop.reason
             self.poll()
             show(self)
             if reason is not None:
                 return reason
-            self._stop.wait(POLL)
+            self.stop.wait(POLL)
 
     def settle(self, seconds: float, since: str, show: Callable[["Session"], None]) -> None:
         """Follow only the TIME_WAITs already begun, until all have ended.
@@ -123,7 +124,7 @@ class Session:
         """
         self.flush()
         self._settling = since
-        self._stop.reason = None
+        self.stop.reason = None
         deadline = time.monotonic() + seconds
         self.run(
             lambda: (

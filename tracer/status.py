@@ -9,6 +9,8 @@ from tcptrace.tracer.session import Session
 
 _EVERY = 0.5
 _BAR = 24
+#: How long the last TIME_WAIT takes to end, seconds, in general: 60 rounded up by the timer wheel.
+_USUAL_WAIT = 62
 
 
 def human_size(size: int) -> str:
@@ -30,6 +32,7 @@ class StatusLine:
         self._last_opened = 0
         self._rate = 0.0
         self._began_waiting = 0
+        self._settling_since: float | None = None
         self._terminal = stream.isatty()
 
     def show(self, session: Session) -> None:
@@ -48,18 +51,20 @@ class StatusLine:
         )
 
     def show_settling(self, session: Session) -> None:
-        """Show how many TIME_WAITs are still to end."""
+        """Show how many TIME_WAITs have ended; the bar is the time, as they end together."""
         now = time.monotonic()
+        if self._settling_since is None:
+            self._settling_since = now
         left = len(session.waiting)
         self._began_waiting = max(self._began_waiting, left)
         if not self._terminal or now - self._shown_at < _EVERY:
             return
         self._shown_at = now
-        done = self._began_waiting - left
-        filled = _BAR * done // self._began_waiting if self._began_waiting else _BAR
+        seconds = now - self._settling_since
+        filled = min(_BAR, int(_BAR * seconds / _USUAL_WAIT))
         self._write(
             f"following TIME_WAITs to their end [{'#' * filled}{'.' * (_BAR - filled)}] "
-            f"{done:,} of {self._began_waiting:,}"
+            f"{seconds:.0f} s, {self._began_waiting - left:,} of {self._began_waiting:,} ended"
         )
 
     def clear(self) -> None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tcptrace.tracer.preflight import require_rights_and_bcc
+from tcptrace.tracer.selection import Selection, filter_options, taken_from
 
 if TYPE_CHECKING:
     from tcptrace.tracer.capture import Capture
-    from tcptrace.tracer.session import Session, Stop
+    from tcptrace.tracer.session import Session
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -66,6 +67,7 @@ def _power_of_two(ctx: click.Context, param: click.Parameter, value: int) -> int
     type=click.Path(path_type=Path),
     help="Written once the probes are attached.",
 )
+@filter_options
 @click.argument("arguments", nargs=-1, metavar="[-- COMMAND ...]")
 def command(
     output: Path | None,
@@ -76,23 +78,27 @@ def command(
     buffer_size: int,
     ready_file: Path | None,
     arguments: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Record every TCP state transition until Ctrl-C, a time, or COMMAND's end."""
     require_rights_and_bcc()
     from tcptrace.tracer import output as files
     from tcptrace.tracer.capture import Capture
+    from tcptrace.tracer.filters import ConnectionFilter
     from tcptrace.tracer.header import make_header
     from tcptrace.tracer.recording import RecordingWriter
-    from tcptrace.tracer.session import Stop
+    from tcptrace.tracer.session import Session, Stop
 
+    wanted = Selection(**taken_from(options))
     path = output or Path(f"tcptrace-{datetime.datetime.now():%Y%m%d-%H%M%S}.arrows")
     descriptor = files.create(path, force=force)
     try:
         with Stop() as stop, Capture.start(buffer_size) as capture:
-            header = make_header(capture, list(arguments), {}, buffer_size)
+            header = make_header(capture, list(arguments), wanted.as_json(), buffer_size)
             writer = RecordingWriter(descriptor, str(path), header)
             _announce(capture, ready_file)
-            _record(capture, writer, stop, list(arguments), duration, settle, max_size)
+            session = Session(capture, writer, ConnectionFilter(wanted) if wanted else None, stop)
+            _record(capture, writer, session, list(arguments), duration, settle, max_size)
     except BaseException:
         # Nothing was recorded: leave no empty file behind.
         if path.stat().st_size == 0:
@@ -142,7 +148,7 @@ def _until(
 def _record(
     capture: "Capture",
     writer: Any,
-    stop: "Stop",
+    session: "Session",
     arguments: list[str],
     duration: float | None,
     settle: float,
@@ -151,14 +157,14 @@ def _record(
     """Record, settle, finish, and say what to do next."""
     from tcptrace.tracer import command as runner
     from tcptrace.tracer.header import kernel_counters, utc_now
-    from tcptrace.tracer.session import Session
     from tcptrace.tracer.status import StatusLine
 
-    session = Session(capture, writer, None, stop)
     line = StatusLine(lambda: writer.size)
     started = time.monotonic()
     child = runner.start(arguments) if arguments else None
-    reason = session.run(_until(child, duration, max_size, lambda: writer.size), line.show)
+    # COMMAND may write to the terminal: it has it to itself.
+    show = (lambda _: None) if child else line.show
+    reason = session.run(_until(child, duration, max_size, lambda: writer.size), show)
     if settle and session.waiting:
         session.settle(settle, utc_now(), line.show_settling)
     capture.detach()
@@ -168,7 +174,7 @@ def _record(
     writer.finish(session.lost, final)
     _summarise(session, writer, time.monotonic() - started)
     if child is not None:
-        _report_child(child, arguments, stop.signal)
+        _report_child(child, arguments, session.stop.signal)
 
 
 def _report_child(
