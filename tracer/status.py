@@ -63,7 +63,7 @@ class StatusLine:
         seconds = now - self._settling_since
         filled = min(_BAR, int(_BAR * seconds / _USUAL_WAIT))
         self._write(
-            f"following TIME_WAITs to their end [{'#' * filled}{'.' * (_BAR - filled)}] "
+            f"following TIME_WAITs [{'#' * filled}{'.' * (_BAR - filled)}] "
             f"{seconds:.0f} s, {self._began_waiting - left:,} of {self._began_waiting:,} ended"
         )
 
