@@ -38,12 +38,16 @@ class Rows:
         address = events.socket[lives.tuple_row]
         reborn = np.zeros(len(lives), bool)
         reborn[:-1] = address[1:] == address[:-1]
-        chosen = np.flatnonzero(~lives.listener)
-        orphans = np.flatnonzero(waits.life == UNSEEN)
+        # What began while only TIME_WAITs were followed is known in part: leave it out.
+        chosen = np.flatnonzero(~lives.listener & (lives.first <= observed.settling))
+        orphans = np.flatnonzero((waits.life == UNSEEN) & (waits.seen <= observed.settling))
         wait_of_life = np.full(len(lives), UNSEEN)
         wait_of_life[waits.life[waits.life >= 0]] = np.flatnonzero(waits.life >= 0)
-        idle = snapshots.idle
-        first = np.concatenate([lives.first[chosen], waits.seen[orphans], snapshots.idle_since])
+        silent = snapshots.idle_since <= observed.settling
+        idle, idle_until = snapshots.idle[silent], snapshots.idle_until[silent]
+        first = np.concatenate(
+            [lives.first[chosen], waits.seen[orphans], snapshots.idle_since[silent]]
+        )
         order = np.argsort(first, kind="stable")
 
         def column(*parts: np.ndarray) -> np.ndarray:
@@ -60,7 +64,7 @@ class Rows:
         self.lives, self.waits = lives, waits
         # Closed unseen, or perhaps: its address was born again, or events were lost.
         gone = ~lives.ends & (reborn | (lives.last < observed.lost_until))
-        last_seen = column(np.full(len(chosen), UNSEEN), no_life, snapshots.idle_until)
+        last_seen = column(np.full(len(chosen), UNSEEN), no_life, idle_until)
         self.gone = self.of_life(gone, False) | (self.idle & (last_seen < observed.lost_until))
         self.ends = self.of_life(lives.ends, False)
 

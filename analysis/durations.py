@@ -35,7 +35,7 @@ def state_seconds(rows: Rows) -> dict[str, np.ndarray]:
     visited = (lives.entered != NEVER) | (spent > 0)
     visited[before] = True
     going = ~lives.ends
-    spent[index[going], lives.state[going]] += observed.ended - lives.last[going]
+    spent[index[going], lives.state[going]] += np.maximum(observed.settling - lives.last[going], 0)
     spent[unknown | ~visited] = np.nan
     result = {
         name: rows.of_life(spent[:, STATE[state]], np.nan) / _SECOND
@@ -44,7 +44,8 @@ def state_seconds(rows: Rows) -> dict[str, np.ndarray]:
     result["fin_wait_2_s"] = result["fin_wait_2_s"] + _mini_socket_seconds(rows)
     for column, state in STATE_SECONDS.items():
         now = rows.state == STATE[state]
-        result[column][now & rows.idle] = (observed.ended - rows.first[now & rows.idle]) / _SECOND
+        idle = now & rows.idle
+        result[column][idle] = (observed.settling - rows.first[idle]) / _SECOND
         result[column][now & rows.gone] = np.nan
     return result
 

@@ -46,7 +46,10 @@ class _Progress:
             started = self.first or 0
         if ended is None or (self.last is not None and self.last > ended):
             ended = self.last or started
-        return Observed(started, max(started, ended), self.lost, self.lost_until)
+        ended = max(started, ended)
+        settling = _nanoseconds(self.totals.get("settling"))
+        settling = ended if settling is None else min(max(started, settling), ended)
+        return Observed(started, settling, ended, self.lost, self.lost_until)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -11,11 +11,13 @@ ALWAYS = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Observed:
-    """What was watched, ns since 1970: from ``started`` to ``ended``; ``lost`` events,
-    the last of them not after ``lost_until`` (NEVER if none was lost).
+    """What was watched, ns since 1970: from ``started`` to ``ended``, but after
+    ``settling`` only the TIME_WAITs begun before it; ``lost`` events, the last of them
+    not after ``lost_until`` (NEVER if none was lost).
     """  # noqa: D205
 
     started: int
+    settling: int
     ended: int
     lost: int
     lost_until: int
