@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,18 +91,25 @@ class Program(Process):
         address: str,
         port: int,
         *,
-        source: str | None = None,
         source_port: int = 0,
-        options: list[tuple[int, int, int]] | None = None,
+        options: Sequence[tuple[int, int, int]] = (),
     ) -> Socket:
-        made = self.call(
-            "connect",
-            address=address,
-            port=port,
-            source=source,
-            source_port=source_port,
-            options=options or [],
-        )
+        self.begin_connect(address, port, source_port=source_port, options=options)
+        return self.finish_connect()
+
+    def begin_connect(
+        self,
+        address: str,
+        port: int,
+        *,
+        source_port: int = 0,
+        options: Sequence[tuple[int, int, int]] = (),
+    ) -> None:
+        """Start to connect; `finish_connect()` waits for its end."""
+        self.begin("connect", address=address, port=port, source_port=source_port, options=options)
+
+    def finish_connect(self) -> Socket:
+        made = self.finish()
         return Socket(self, made["handle"], made["local"][1])
 
     def connect_many(self, address: str, port: int, count: int) -> list[Socket]:

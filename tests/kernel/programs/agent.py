@@ -70,31 +70,30 @@ class Agent:
         return self.keep(new)
 
     def connect(
-        self,
-        address: str,
-        port: int,
-        source: str | None,
-        source_port: int,
-        options: list[list[int]],
+        self, address: str, port: int, source_port: int, options: list[list[int]]
     ) -> dict[str, Any]:
         new = socket.socket(family_of(address), socket.SOCK_STREAM)
         try:
-            new.settimeout(TIMEOUT)
             for level, name, value in options:
                 new.setsockopt(level, name, value)
-            if source is not None or source_port:
+            if source_port:
                 new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                new.bind((source or "", source_port))
-            # A blocking connect: with a timeout Python makes the socket non-blocking.
-            new.settimeout(None)
+                new.bind(("", source_port))
             new.connect((address, port))
         except OSError:
             new.close()
             raise
         return self.keep(new)
 
+    def give_up(self, address: str, port: int, count: int) -> None:
+        """Begin to connect, and close before anything comes of it."""
+        for _ in range(count):
+            with socket.socket(family_of(address), socket.SOCK_STREAM) as new:
+                new.setblocking(False)
+                new.connect_ex((address, port))
+
     def connect_many(self, address: str, port: int, count: int) -> list[dict[str, Any]]:
-        return [self.connect(address, port, None, 0, []) for _ in range(count)]
+        return [self.connect(address, port, 0, []) for _ in range(count)]
 
     def connect_all(self, sources: list[str], address: str, port: int) -> list[int]:
         """Connect from each source at once; the error number each one came to."""
