@@ -36,8 +36,7 @@ class Conversation:
         """Whether the client acknowledged the server's SYN."""
         replies = self.sent_by(SERVER, SYN)
         return bool(replies) and any(
-            not s.flags & SYN and not_before(s.acknowledged, replies[0].end)
-            for s in self.sent_by(CLIENT, ACK)
+            not_before(s.acknowledged, replies[0].end) for s in self.sent_by(CLIENT, ACK)
         )
 
     @property
@@ -94,7 +93,10 @@ class Conversation:
 
 
 def conversations(segments: Iterable[Segment]) -> list[Conversation]:
-    """Sort segments into connections; a SYN with a new sequence number begins another."""
+    """Sort segments into connections; a SYN with a new sequence number begins another.
+
+    Unless it crosses the first: then both are of one connection (RFC 9293 3.5).
+    """
     current: dict[frozenset[Endpoint], Conversation] = {}
     found = []
     for segment in segments:
@@ -102,7 +104,8 @@ def conversations(segments: Iterable[Segment]) -> list[Conversation]:
         known = current.get(tuple_)
         if segment.flags & SYN and not segment.flags & ACK and not segment.error:
             repeated = known and known.segments[0].sequence == segment.sequence
-            if not repeated:
+            crossing = known and known.server == segment.source and not known.sent_by(SERVER, SYN)
+            if not repeated and not crossing:
                 known = current[tuple_] = Conversation(segment.source, segment.target)
                 found.append(known)
         if known:
