@@ -27,10 +27,18 @@ def missing() -> str | None:
     return None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    grouped = config.pluginmanager.hasplugin("xdist")
     for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.kernel)
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.kernel)
+        # `run` is one long experiment for many tests: with --dist=loadgroup one worker
+        # makes it, once.
+        if grouped and isinstance(item, pytest.Function) and "run" in item.fixturenames:
+            callspec = getattr(item, "callspec", None)
+            variant = callspec.params.get("run", "") if callspec else ""
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{variant}"))
 
 
 @pytest.fixture(autouse=True, scope="session")
