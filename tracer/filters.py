@@ -80,7 +80,10 @@ class ConnectionFilter:
             verdict = np.minimum(verdict, owner)
         # Began in an earlier batch: decided there, or else by what has come since.
         earlier = self._look_up(rows["socket"][first])
-        continued = ~_is_birth(rows[first]) & (earlier != MAYBE)
+        # A timewait socket's start says all there is to know, and may be the first of a
+        # new one at an address that another namespace's had: never by what was.
+        fresh = _is_birth(rows[first]) | (kind[first] == KIND["timewait_start"])
+        continued = ~fresh & (earlier != MAYBE)
         verdict[continued] = earlier[continued]
 
         keys = np.zeros(count, np.uint64)
