@@ -5,6 +5,7 @@ Plain ASCII, so that it reads the same in every terminal, file and mail.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 Side = Literal["left", "right"]
@@ -70,12 +71,14 @@ def ladder(
     *,
     width: int = 80,
     start: int | None = None,
+    most: int | None = None,
 ) -> list[str]:
     """Draw a ladder; one string a line, none longer than ``width``.
 
     ``left`` and ``right`` name the hosts; ``right`` is None where only one end was
     recorded. Times are seconds since ``start``, by default the first row's.
-    A state's dwell time stands on the line where it ends.
+    A state's dwell time stands on the line where it ends. Of more than ``most``
+    segments in a row, those in the middle are only counted.
     """
     ordered = sorted(changes, key=lambda change: change.time)
     inner = width - _TIME - 2 * (_STATE + 3)
@@ -85,6 +88,8 @@ def ladder(
     )
     if not rows:
         return []
+    if most is not None:
+        rows = _abridged(rows, most, inner)
     origin = rows[0].time if start is None else start
     lines = [_line("seconds", left[:_STATE], "", (right or "")[:_STATE], inner, rails=False)]
     before = rows[0].time
@@ -105,6 +110,19 @@ def ladder(
     return lines
 
 
+def _abridged(rows: list[_Row], most: int, inner: int) -> list[_Row]:
+    kept: list[_Row] = []
+    for arrows, group in groupby(rows, key=lambda row: row.side is None):
+        run = list(group)
+        if arrows and len(run) > most:
+            head, tail = most // 2, most - most // 2
+            left_out = f"({len(run) - most:,} more segments)"
+            middle = _Row(run[-tail].time, 0, left_out.center(inner))
+            run = [*run[:head], middle, *run[-tail:]]
+        kept += run
+    return kept
+
+
 def _line(time: str, left: str, middle: str, right: str, inner: int, *, rails: bool) -> str:
     rail = "|" if rails else " "
     return f"{time:>{_TIME}} {left:>{_STATE}} {rail}{middle:{inner}.{inner}}{rail} {right}".rstrip()
@@ -116,7 +134,11 @@ def _state_rows(changes: list[StateChange], inner: int) -> list[_Row]:
     for change in changes:
         previous = entered.get(change.side)
         note = change.note
-        if previous is not None and change.time - previous.time >= _DWELL:
+        if (
+            previous is not None
+            and previous.state != "CLOSE"
+            and change.time - previous.time >= _DWELL
+        ):
             dwell = f"{previous.state} {seconds(change.time - previous.time)}"
             note = f"{dwell}: {note}" if note else dwell
         entered[change.side] = change
@@ -145,7 +167,10 @@ def _arrow_rows(arrows: Sequence[Arrow], inner: int) -> list[_Row]:
 def _shaft(side: Side, inner: int, text: str, tail: str, head: str) -> str:
     """Draw an arrow from tail to head, turned round if it goes from right to left."""
     room = inner - len(tail) - len(head) - 3
-    label = f" {text[: room - 2]} "
+    while len(text) > room - 2:
+        # Half a number would be a wrong one.
+        text = text.rpartition(" ")[0] or text[: room - 2]
+    label = f" {text} "
     tail, head = f" {tail}", "-" * (room - len(label) + 1) + head + " "
     if side == "left":
         return tail + label + head

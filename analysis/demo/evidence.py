@@ -17,6 +17,10 @@ FAILS = "does not hold here"
 _ARROW_FATE = {"dropped": "lost", "held": "late", "injected": "forged", "repeated": "duplicate"}
 
 
+#: More than this many segments in a row are only counted in a ladder.
+_MOST_SEGMENTS = 8
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A claim's number, one of the three verdicts, and the numbers behind it."""
@@ -96,24 +100,17 @@ class Evidence:
         """Turn a capture's or a program's time into the recording's."""
         return pd.Timestamp(monotonic + self.clock_offset, unit="ns", tz="UTC")
 
-    def ladder(
-        self, port: int, names: tuple[str, str] = ("client", "server"), *, until: int | None = None
-    ) -> list[str]:
-        """Draw what happened on ``port``, up to a monotonic time if one is given."""
-        offset = self.clock_offset
-        last = None if until is None else until + offset
+    def ladder(self, port: int, names: tuple[str, str] = ("client", "server")) -> list[str]:
+        """Draw what happened on ``port``."""
         changes = [
             change
             for side in ("left", "right")
             for change in state_changes(self.recording, self.netns[side], side, port)
-            if last is None or change.time <= last
         ]
-        arrows = [
-            arrow for arrow in self._arrows(port, offset) if last is None or arrow.time <= last
-        ]
-        return ladder(*names, changes, arrows)
+        return ladder(*names, changes, self._arrows(port), most=_MOST_SEGMENTS)
 
-    def _arrows(self, port: int, offset: int) -> list[Arrow]:
+    def _arrows(self, port: int) -> list[Arrow]:
+        offset = self.clock_offset
         arrows = []
         first: dict[Side, int] = {}
         for sighting in self.segments(port):
@@ -139,7 +136,9 @@ def describe(sighting: Sighting, first: int | None, peer_first: int | None) -> s
     else:
         words.append(segment.names)
     if not segment.syn and (segment.length or segment.fin or segment.rst) and first is not None:
-        words.append(f"seq={(segment.seq - first) % 2**32}")
+        place = (segment.seq - first) % 2**32
+        words.append("seq=old" if place >= 2**31 else f"seq={place}")
     if segment.flags & 0x10 and not segment.length and peer_first is not None:
-        words.append(f"ack={(segment.ack - peer_first) % 2**32}")
+        confirmed = (segment.ack - peer_first) % 2**32
+        words.append("ack=old" if confirmed >= 2**31 else f"ack={confirmed}")
     return " ".join(words)

@@ -31,6 +31,7 @@ def state_changes(recording: Recording, netns: int, side: Side, port: int) -> li
     times = mine["time"].astype("datetime64[ns, UTC]").astype("int64").to_list()
     kinds = mine["kind"].astype(object).to_list()
     states = mine["new_state"].astype(object).to_list()
+    old_states = mine["old_state"].astype(object).to_list()
     sockets = mine["socket"].to_list()
     changes: list[StateChange] = []
     for index, (time, kind, state) in enumerate(zip(times, kinds, states, strict=True)):
@@ -54,12 +55,16 @@ def state_changes(recording: Recording, netns: int, side: Side, port: int) -> li
             state = "CLOSE"
         elif kind != "state":
             continue
+        elif state == old_states[index]:
+            continue  # close() of a socket that is in LAST_ACK already
         elif state == "CLOSE" and index and kinds[index - 1] == "timewait_start":
             continue  # the full socket goes, its timewait socket stays
         changes.append(StateChange(time, side, state, note))
+    # Known from its timer, which counts in jiffies.
+    precision = f"(to {1000 / int(recording.header['hz']):.0f} ms)"
     began = {change.time for change in changes if change.state == "TIME_WAIT"}
     changes += [
-        StateChange(time, side, "TIME_WAIT")
+        StateChange(time, side, "TIME_WAIT", precision)
         for time in _time_waits(recording, netns, port)
         if not any(abs(time - known) < _SAME for known in began)
     ]

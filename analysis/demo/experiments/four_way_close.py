@@ -25,9 +25,11 @@ class FourWayClose(Experiment):
 
         server.do("listen", name="l", port=FOUR)
         stage.connect(client, server, FOUR, 40000)
-        client.do("close", name="c")
+        # Not close(): a program that has let go is not told when TIME_WAIT begins.
+        client.do("shutdown", name="c")
         confirmed(stage, FOUR)
         server.do("close", name="c")
+        client.do("close_at_end", name="c")
 
         server.do("listen", name="l", port=SERVER_FIRST)
         stage.connect(client, server, SERVER_FIRST, 40001)

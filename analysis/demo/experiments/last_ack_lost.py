@@ -133,7 +133,7 @@ class LastAckLost(Experiment):
         findings.say(
             "A4",
             FAILS,
-            f"the server was in LAST_ACK; the newcomer was let in after {self.newcomer_s:.2f} s: "
+            f"in LAST_ACK still, but the newcomer was in after {self.newcomer_s * 1000:.0f} ms: "
             "its SYN got a challenge ACK (RFC 5961), its RST removed the old connection, and its "
             "second SYN opened the new one",
         )

@@ -72,12 +72,4 @@ class LingerReset(Experiment):
             f"but {lost:,} of {self.sent[RESET]:,} bytes that send() had taken were lost, and the "
             f"reader got {error}. The ordinary close delivered all {self.sent[ORDERLY]:,} bytes",
         )
-        until = next(one.time for one in segments if one.segment.rst)
-        findings.ladders.append(("The end by RST", ending(evidence, until)))
-
-
-def ending(evidence: Evidence, until: int) -> list[str]:
-    """Draw the ladder without most of the data."""
-    lines = evidence.ladder(RESET, until=until + 10**9)
-    head, tail = lines[:9], lines[-9:]
-    return lines if len(lines) <= 18 else [*head, f"{len(lines) - 18:>11} lines of data", *tail]
+        findings.ladders.append(("The end by RST", evidence.ladder(RESET)))

@@ -4,84 +4,113 @@ from tcptrace.analysis.demo.evidence import CONDITIONS, Evidence, Findings
 from tcptrace.analysis.demo.experiment import Experiment
 from tcptrace.analysis.demo.stage import Stage
 
-PORT, ELSEWHERE = 8000, 8001
-CLIENT = 40000
+#: A client that binds its port itself, with SO_REUSEADDR.
+BOUND, BOUND_ELSEWHERE, BOUND_CLIENT = 8000, 8001, 40000
 #: A client that lets the kernel choose its port, from a range of one.
 CHOSEN, CHOSEN_ELSEWHERE, CHOSEN_CLIENT = 8002, 8003, 40001
+#: A client that binds, on a connection without timestamps.
+PLAIN, PLAIN_CLIENT = 8004, 40002
+
+EXPECTED = {
+    "bind, same destination": "EADDRINUSE",
+    "bind, elsewhere": "EADDRINUSE",
+    "bind with SO_REUSEADDR, elsewhere": "ok",
+    "bind with SO_REUSEADDR, same destination": "ok",
+    "the same without timestamps": "EADDRNOTAVAIL",
+    "no bind, same destination": "EADDRNOTAVAIL",
+    "no bind, elsewhere": "ok",
+    "after TIME_WAIT: no bind, same destination": "ok",
+    "after TIME_WAIT: bind, same destination": "ok",
+}
 
 
 class SameFourTuple(Experiment):
     """A second client on the same port: to the same server, and elsewhere."""
 
     name = "same-four-tuple"
-    summary = "TIME_WAIT holds a four-tuple; the port elsewhere is free"
+    summary = "TIME_WAIT holds a four-tuple, not the port"
     claims = ("A3",)
     wire = False
 
     def play(self, stage: Stage) -> None:
-        """Try to follow a client whose TIME_WAIT stands."""
+        """Try to follow clients whose TIME_WAITs stand."""
         first, second = stage.program("first", "left"), stage.program("second", "left")
         server = stage.program("server", "right")
         address = stage.address("right")
-        for port in (PORT, ELSEWHERE, CHOSEN, CHOSEN_ELSEWHERE):
+        for port in (BOUND, BOUND_ELSEWHERE, CHOSEN, CHOSEN_ELSEWHERE, PLAIN):
             server.do("listen", name=f"l{port}", port=port)
         stage.left.set_sysctl("ip_local_port_range", f"{CHOSEN_CLIENT} {CHOSEN_CLIENT}")
+        self.outcomes: dict[str, str] = {}
 
         def used(port: int, **options: object) -> None:
             first.do("connect", name="c", address=address, port=port, **options)
             server.do("accept", name="c", listener=f"l{port}")
-            first.do("close", name="c")
+            first.do("shutdown", name="c")
             server.do("close_at_end", name="c")
+            first.do("close_at_end", name="c")
             stage.wait_for_states("left", port, ["TIME_WAIT"])
 
-        def attempt(port: int, **options: object) -> str:
-            return second.ask(
-                "connect", name=str(port), address=address, port=port, **options
+        def attempt(what: str, port: int, **options: object) -> None:
+            name = f"{len(self.outcomes)}"
+            self.outcomes[what] = second.ask(
+                "connect", name=name, address=address, port=port, **options
             ).outcome
 
-        used(PORT, local_port=CLIENT, reuse=True)
+        used(BOUND, local_port=BOUND_CLIENT, reuse=True)
         used(CHOSEN)
-        self.outcomes = {
-            "bind, same destination": attempt(PORT, local_port=CLIENT),
-            "bind, elsewhere": attempt(ELSEWHERE, local_port=CLIENT),
-            "bind with SO_REUSEADDR, same destination": attempt(
-                PORT, local_port=CLIENT, reuse=True
-            ),
-            "bind with SO_REUSEADDR, elsewhere": attempt(ELSEWHERE, local_port=CLIENT, reuse=True),
-            "no bind, same destination": attempt(CHOSEN),
-            "no bind, elsewhere": attempt(CHOSEN_ELSEWHERE),
-        }
-        stage.wait_for_time_wait_end("left", PORT)
-        self.afterwards = attempt(PORT, local_port=CLIENT, reuse=True)
+        stage.left.set_sysctl("tcp_timestamps", 0)
+        used(PLAIN, local_port=PLAIN_CLIENT, reuse=True)
+        stage.left.set_sysctl("tcp_timestamps", 1)
+
+        bound = {"local_port": BOUND_CLIENT}
+        attempt("bind, same destination", BOUND, **bound)
+        attempt("bind, elsewhere", BOUND_ELSEWHERE, **bound)
+        attempt("bind with SO_REUSEADDR, elsewhere", BOUND_ELSEWHERE, reuse=True, **bound)
+        attempt("bind with SO_REUSEADDR, same destination", BOUND, reuse=True, **bound)
+        attempt("the same without timestamps", PLAIN, reuse=True, local_port=PLAIN_CLIENT)
+        attempt("no bind, same destination", CHOSEN)
+        attempt("no bind, elsewhere", CHOSEN_ELSEWHERE)
+        for port in (CHOSEN, PLAIN):
+            stage.wait_for_time_wait_end("left", port)
+        attempt("after TIME_WAIT: no bind, same destination", CHOSEN)
+        attempt("after TIME_WAIT: bind, same destination", PLAIN, local_port=PLAIN_CLIENT)
 
     def judge(self, evidence: Evidence, findings: Findings) -> None:
-        """Compare the outcomes, and when the four-tuple was free again."""
-        expected = {
-            "bind, same destination": "EADDRINUSE",
-            "bind, elsewhere": "EADDRINUSE",
-            "bind with SO_REUSEADDR, same destination": "EADDRNOTAVAIL",
-            "bind with SO_REUSEADDR, elsewhere": "ok",
-            "no bind, same destination": "EADDRNOTAVAIL",
-            "no bind, elsewhere": "ok",
-        }
-        for what, outcome in expected.items():
+        """Compare the outcomes, and when the four-tuples were free again."""
+        for what, outcome in EXPECTED.items():
             findings.expect(self.outcomes[what] == outcome, f"{what}: {self.outcomes[what]}")
-        findings.expect(self.afterwards == "ok", f"after TIME_WAIT: {self.afterwards}")
-        before, after = (evidence.connection("left", PORT, which) for which in (0, -1))
-        lived = float(str(before["time_wait_s"]))
-        gap = (after["opened"] - before["closed"]).total_seconds()  # type: ignore[operator]
-        findings.expect(gap >= lived, f"reopened after {gap:.3f} s, TIME_WAIT {lived:.3f} s")
+        lived = {}
+        for port, end in ((BOUND, "reused_connect"), (CHOSEN, "expired"), (PLAIN, "expired")):
+            before = evidence.connection("left", port)
+            after = evidence.connection("left", port, -1)
+            lived[port] = float(str(before["time_wait_s"]))
+            gap = (after["established"] - before["time_wait_began"]).total_seconds()  # type: ignore[operator]
+            findings.expect(
+                before["time_wait_end"] == end, f"port {port} ended by {before['time_wait_end']}"
+            )
+            findings.expect(
+                gap >= lived[port],
+                f"port {port}: reopened after {gap:.3f} s, TIME_WAIT {lived[port]:.3f} s",
+            )
+        findings.expect(lived[CHOSEN] >= 60, f"TIME_WAIT lived {lived[CHOSEN]:.3f} s")
         findings.measured |= {
             "outcomes": self.outcomes,
-            "after_time_wait": self.afterwards,
-            "time_wait_s": round(lived, 3),
+            "time_wait_s": round(lived[CHOSEN], 3),
+            "taken_over_after_s": round(lived[BOUND], 3),
         }
         findings.say(
             "A3",
             CONDITIONS,
-            "connect() to the same destination: EADDRNOTAVAIL; to another one from the same port: "
-            "ok at once. The four-tuple is what counts, but bind() to the port without "
-            "SO_REUSEADDR on both sockets knows no destination yet and fails for all: "
-            f"EADDRINUSE. After {lived:.1f} s the same four-tuple was free again",
+            "connect() from the same port to the same destination: EADDRNOTAVAIL until TIME_WAIT "
+            f"ended after {lived[CHOSEN]:.1f} s; to another one: ok at once. bind() without "
+            "SO_REUSEADDR on both sockets knows no destination yet and fails for every one "
+            "(EADDRINUSE). And a client that did bind with SO_REUSEADDR took the very four-tuple "
+            f"over after {lived[BOUND]:.2f} s, whatever tcp_tw_reuse says: with timestamps Linux "
+            "holds that safe (tcp_twsk_unique); without, EADDRNOTAVAIL",
         )
-        findings.ladders.append(("Before, and after TIME_WAIT", evidence.ladder(PORT)))
+        table = [f"  {what:44} {outcome}" for what, outcome in self.outcomes.items()]
+        findings.ladders += [
+            ("connect() of the second client", table),
+            ("Taken over by bind() with SO_REUSEADDR", evidence.ladder(BOUND)),
+            ("Free after TIME_WAIT", evidence.ladder(CHOSEN)),
+        ]

@@ -176,6 +176,7 @@ class StraySegment(Experiment):
                 "Without TIME_WAIT, without timestamps: refused by sequence number",
                 evidence.ladder(SLOW),
             ),
+            ("Without either, after a fast connection: delivered", evidence.ladder(FAST)),
             ("What the new program read after the fast connection", corrupted(self.read[FAST])),
         ]
 

@@ -92,5 +92,5 @@ def histogram(values: np.ndarray) -> list[str]:
     scale = _BAR_WIDTH / counts.max()
     return [
         f"{start:8.2f} to {end:6.2f} {'#' * round(count * scale):{_BAR_WIDTH}} {count:5}"
-        for count, start, end in zip(counts, edges, edges[1:], strict=True)
+        for count, start, end in zip(counts, edges[:-1], edges[1:], strict=True)
     ]

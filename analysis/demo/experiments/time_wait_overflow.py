@@ -13,7 +13,7 @@ class TimeWaitOverflow(Experiment):
     """A limit of five, and eight closes."""
 
     name = "time-wait-overflow"
-    summary = "over tcp_max_tw_buckets TIME_WAIT is skipped, and counted"
+    summary = "over tcp_max_tw_buckets: TIME_WAIT is skipped, counted"
     claims = ("A1",)
     wire = False
 

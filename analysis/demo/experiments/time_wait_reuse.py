@@ -52,7 +52,7 @@ class TimeWaitReuse(Experiment):
     """connect() again and again under each setting; then a client that comes back."""
 
     name = "time-wait-reuse"
-    summary = "tcp_tw_reuse 0, 1, 2, its delay; reuse by an incoming SYN"
+    summary = "tcp_tw_reuse 0, 1, 2 and its delay; reuse by a SYN"
     claims = ("A3", "D5")
     wire = False
 
