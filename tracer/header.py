@@ -24,9 +24,14 @@ _SYSCTLS = (
 _COUNTERS = {"netstat": "TcpExt", "snmp": "Tcp"}
 
 
-def utc_now() -> str:
-    """Give the time now, UTC, ISO 8601 with microseconds."""
-    return datetime.datetime.now(datetime.UTC).isoformat()
+def recording_time(clock_offset_ns: int) -> str:
+    """Give the time now on a recording's clock, UTC, ISO 8601 with nanoseconds.
+
+    ``clock_offset_ns``: CLOCK_MONOTONIC to UTC, as for its events: a step of the
+    system's clock must not come between the events and the recording's end.
+    """
+    seconds, rest = divmod(time.clock_gettime_ns(time.CLOCK_MONOTONIC) + clock_offset_ns, 10**9)
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
 
 
 def _text(path: str) -> str | None:
@@ -93,8 +98,9 @@ def make_header(
         "kernel": platform.release(),
         "arch": platform.machine(),
         "cpus": os.cpu_count(),
+        "netns": Path("/proc/self/ns/net").stat().st_ino,  # whose counters and sysctls these are
         "hz": timer_frequency(),
-        "started": utc_now(),
+        "started": recording_time(capture.clock_offset_ns),
         "clock_offset_ns": capture.clock_offset_ns,
         "command": command,
         "filters": filters,

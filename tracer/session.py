@@ -46,14 +46,10 @@ class Filter(Protocol):
 
 
 class Stop:
-    """Ends waiting when a signal comes: Ctrl-C, SIGTERM, a child's end.
-
-    A context manager; ``reason`` is None until a signal asked to stop.
-    """
+    """Ends waiting when a signal comes: Ctrl-C, SIGTERM, SIGHUP, a child's end."""
 
     def __init__(self) -> None:
-        self.reason: str | None = None
-        self.signal: int | None = None
+        self._asked: list[int] = []
         self._wake, self._woken = socket.socketpair()
 
     def __enter__(self) -> Self:
@@ -75,8 +71,11 @@ class Stop:
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if number != signal.SIGCHLD:
-            self.signal = number
-            self.reason = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+            self._asked.append(number)
+
+    def take(self) -> int | None:
+        """Give the next signal that asked to stop; None if there is none."""
+        return self._asked.pop(0) if self._asked else None
 
     def wait(self, seconds: float) -> None:
         """Wait, at most so long; a signal ends it."""
@@ -90,11 +89,12 @@ class Session:
     def __init__(
         self, source: Source, writer: RecordingWriter, keep: Filter | None, stop: Stop
     ) -> None:
+        #: The TIME_WAITs that run now, of those that are recorded.
         self.waiting = WaitingSockets()
-        #: Events read so far; connections opened and seen opening.
+        #: Events read so far, wanted or not; ends of connections seen opening.
         self.seen = 0
         self.opened = 0
-        self.stop = stop
+        self._stop = stop
         self._source, self._writer, self._keep = source, writer, keep
         self._pending: list[np.ndarray] = []
         self._pending_rows = 0
@@ -107,33 +107,30 @@ class Session:
         return self._source.lost()
 
     def run(self, until: Callable[[], str | None], show: Callable[["Session"], None]) -> str:
-        """Record until a signal comes or ``until`` gives a reason; give the reason."""
+        """Record until ``until`` gives a reason; give that."""
         while True:
-            reason = until() or self.stop.reason
+            reason = until()
             self.poll()
             show(self)
             if reason is not None:
                 return reason
-            self.stop.wait(POLL)
+            self._stop.wait(POLL)
 
-    def settle(self, seconds: float, since: str, show: Callable[["Session"], None]) -> None:
-        """Follow only the TIME_WAITs already begun, until all have ended.
+    def settle(
+        self,
+        until: Callable[[], str | None],
+        since: str,
+        show: Callable[["Session"], None],
+    ) -> None:
+        """Follow only the TIME_WAITs already begun, until none runs or ``until`` says so.
 
         ``since``: the time now, for the recording to say from when on nothing else
         was written. Handshakes are kept: one may reuse a TIME_WAIT's four-tuple.
         """
+        self.poll()
         self.flush()
         self._settling = since
-        self.stop.reason = None
-        deadline = time.monotonic() + seconds
-        self.run(
-            lambda: (
-                "settled"
-                if not self.waiting
-                else ("time is over" if time.monotonic() >= deadline else None)
-            ),
-            show,
-        )
+        self.run(lambda: until() if self.waiting else "none runs", show)
 
     def poll(self) -> None:
         """Read what is pending; write it if it is time."""
@@ -151,10 +148,13 @@ class Session:
                 events["new_state"], (STATE["SYN_SENT"], STATE["SYN_RECV"])
             )
             self.opened += int(np.count_nonzero(born))
-            self.waiting.update(events)
         else:
             events = self._settling_only(events)
-        self.add(events if self._keep is None else self._keep.push(events))
+        if self._keep is not None:
+            events = self._keep.push(events)
+        if self._settling is None:
+            self.waiting.update(events)
+        self.add(events)
 
     def _settling_only(self, events: np.ndarray) -> np.ndarray:
         """Keep what is about TIME_WAITs begun before, and handshakes."""
@@ -178,7 +178,7 @@ class Session:
             events = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending)
             self._pending, self._pending_rows = [], 0
             batch = to_batch(events, self._source.clock_offset_ns)
-            self._writer.write(batch, self.lost, self.settling)
+            self._writer.write(batch, self.seen, self.lost, self.settling)
         self._flushed = time.monotonic()
 
     @property

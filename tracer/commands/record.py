@@ -3,7 +3,7 @@
 import datetime
 import json
 import os
-import subprocess
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,9 @@ from tcptrace.tracer.selection import Selection, filter_options, taken_from
 
 if TYPE_CHECKING:
     from tcptrace.tracer.capture import Capture
-    from tcptrace.tracer.session import Session
+    from tcptrace.tracer.command import Command
+    from tcptrace.tracer.recording import RecordingWriter
+    from tcptrace.tracer.session import Session, Stop
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -82,32 +84,42 @@ def command(
 ) -> None:
     """Record every TCP state transition until Ctrl-C, a time, or COMMAND's end."""
     require_rights_and_bcc()
-    from tcptrace.tracer import output as files
     from tcptrace.tracer.capture import Capture
     from tcptrace.tracer.filters import ConnectionFilter
     from tcptrace.tracer.header import make_header
+    from tcptrace.tracer.output import NewFile
     from tcptrace.tracer.recording import RecordingWriter
     from tcptrace.tracer.session import Session, Stop
 
     wanted = Selection(**taken_from(options))
     path = output or Path(f"tcptrace-{datetime.datetime.now():%Y%m%d-%H%M%S}.arrows")
-    descriptor = files.create(path, force=force)
-    try:
-        with Stop() as stop, Capture.start(buffer_size) as capture:
-            header = make_header(capture, list(arguments), wanted.as_json(), buffer_size)
-            writer = RecordingWriter(descriptor, str(path), header)
+    with NewFile(path, force=force) as file, Stop() as stop, Capture.start(buffer_size) as capture:
+        header = make_header(capture, list(arguments), wanted.as_json(), buffer_size)
+        writer = RecordingWriter(file.descriptor, str(path), header)
+        session = Session(capture, writer, ConnectionFilter(wanted) if wanted else None, stop)
+        child = _start(arguments)
+        try:
+            file.publish()
             _announce(capture, ready_file)
-            session = Session(capture, writer, ConnectionFilter(wanted) if wanted else None, stop)
-            _record(capture, writer, session, list(arguments), duration, settle, max_size)
-    except BaseException:
-        # Nothing was recorded: leave no empty file behind.
-        if path.stat().st_size == 0:
-            path.unlink(missing_ok=True)
-        raise
+            ending = _Ending(stop, child, duration, max_size, writer)
+            _record(capture, writer, session, ending, settle, quiet=child is not None)
+        finally:
+            if child is not None:
+                child.stop()
+    if child is not None and (outcome := child.outcome()):
+        click.echo(f"tcptrace: {outcome}", err=True)
+
+
+def _start(arguments: tuple[str, ...]) -> "Command | None":
+    """Start COMMAND, if there is one; only now that the probes are attached."""
+    from tcptrace.tracer.command import Command
+
+    return Command(list(arguments)) if arguments else None
 
 
 def _announce(capture: "Capture", ready_file: Path | None) -> None:
     """Say which probes are missing; tell whoever waits that recording has begun."""
+    from tcptrace.tracer.output import write_aside
     from tcptrace.tracer.probes import PROBES
 
     for probe in PROBES:
@@ -119,77 +131,94 @@ def _announce(capture: "Capture", ready_file: Path | None) -> None:
                 err=True,
             )
     if ready_file is not None:
-        partial = ready_file.with_name(f"{ready_file.name}.{os.getpid()}")
-        partial.write_text(json.dumps({"pid": os.getpid(), "probes": capture.probes}))
-        partial.replace(ready_file)
+        write_aside(ready_file, json.dumps({"pid": os.getpid(), "probes": capture.probes}))
 
 
-def _until(
-    child: "subprocess.Popen[bytes] | None",
-    duration: float | None,
-    max_size: int | None,
-    size: Callable[[], int],
-) -> Callable[[], str | None]:
-    """Make the question that ends a recording."""
-    deadline = None if duration is None else time.monotonic() + duration
+class _Ending:
+    """What ends a recording: a signal, COMMAND's end, time or size, whichever is first.
 
-    def reason() -> str | None:
-        if child is not None and child.poll() is not None:
-            return "the command ended"
-        if deadline is not None and time.monotonic() >= deadline:
+    With a COMMAND, Ctrl-C is for COMMAND, and its end ends the recording; a second one
+    ends the recording at once.
+    """
+
+    def __init__(
+        self,
+        stop: "Stop",
+        child: "Command | None",
+        duration: float | None,
+        max_size: int | None,
+        writer: "RecordingWriter",
+    ) -> None:
+        self._stop, self._child, self._writer = stop, child, writer
+        self._deadline = None if duration is None else time.monotonic() + duration
+        self._max_size = max_size
+        self._told: int | None = None
+
+    def recording(self) -> str | None:
+        """Give the reason to end the recording; None to go on."""
+        number = self._stop.take()
+        if number is not None:
+            if self._child is None or self._told is not None:
+                return _name(number)
+            self._child.forward(number)
+            self._told = number
+        if self._child is not None and self._child.ended():
+            return "the command ended" if self._told is None else _name(self._told)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
             return "the duration is over"
-        if max_size is not None and size() >= max_size:
+        if self._max_size is not None and self._writer.size >= self._max_size:
             return "the file reached --max-size"
         return None
 
-    return reason
+    def settling(self, seconds: float) -> Callable[[], str | None]:
+        """Make the question that ends settling, from now on."""
+        deadline = time.monotonic() + seconds
+
+        def reason() -> str | None:
+            number = self._stop.take()
+            if number is not None:
+                return _name(number)
+            return "the time is over" if time.monotonic() >= deadline else None
+
+        return reason
+
+
+def _name(number: int) -> str:
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
 def _record(
     capture: "Capture",
-    writer: Any,
+    writer: "RecordingWriter",
     session: "Session",
-    arguments: list[str],
-    duration: float | None,
+    ending: _Ending,
     settle: float,
-    max_size: int | None,
+    *,
+    quiet: bool,
 ) -> None:
-    """Record, settle, finish, and say what to do next."""
-    from tcptrace.tracer import command as runner
-    from tcptrace.tracer.header import kernel_counters, utc_now
+    """Record, settle, finish, and say what to do next; ``quiet``: no status line."""
+    from tcptrace.tracer.header import kernel_counters, recording_time
     from tcptrace.tracer.status import StatusLine
+
+    def now() -> str:
+        return recording_time(capture.clock_offset_ns)
 
     line = StatusLine(lambda: writer.size)
     started = time.monotonic()
-    child = runner.start(arguments) if arguments else None
-    # COMMAND may write to the terminal: it has it to itself.
-    show = (lambda _: None) if child else line.show
-    reason = session.run(_until(child, duration, max_size, lambda: writer.size), show)
-    if settle and session.waiting:
-        session.settle(settle, utc_now(), line.show_settling)
-    capture.detach()
-    session.finish()
-    line.clear()
-    final = {"ended": utc_now(), "reason": reason, "mib": kernel_counters()} | session.settling
-    writer.finish(session.lost, final)
+    try:
+        reason = session.run(ending.recording, (lambda _: None) if quiet else line.show)
+        if settle and session.waiting:
+            session.settle(ending.settling(settle), now(), line.show_settling)
+        capture.detach()
+        session.finish()
+    finally:
+        line.clear()
+    final = {"ended": now(), "reason": reason, "mib": kernel_counters()}
+    writer.finish(session.seen, session.lost, final | session.settling)
     _summarise(session, writer, time.monotonic() - started)
-    if child is not None:
-        _report_child(child, arguments, session.stop.signal)
 
 
-def _report_child(
-    child: "subprocess.Popen[bytes]", arguments: list[str], signal_number: int | None
-) -> None:
-    from tcptrace.tracer import command as runner
-
-    status = child.poll()
-    if status is None:
-        click.echo(f"{arguments[0]} (pid {child.pid}) is still running.", err=True)
-    elif status != 0 and signal_number is None:
-        click.echo(f"{runner.describe_end(arguments, status)}.", err=True)
-
-
-def _summarise(session: "Session", writer: Any, seconds: float) -> None:
+def _summarise(session: "Session", writer: "RecordingWriter", seconds: float) -> None:
     from tcptrace.tracer.status import human_size
 
     lost = f"{session.lost:,} LOST" if session.lost else "0 lost"
