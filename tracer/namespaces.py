@@ -1,6 +1,7 @@
 """The machine's network namespaces, and sockets opened inside them."""
 
 import ctypes
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -49,15 +50,18 @@ def mounted_namespaces(mountinfo: str) -> dict[int, Path]:
     return found
 
 
-def call_inside(path: Path, function: Callable[[], T]) -> T:
-    """Call ``function`` in the network namespace that ``path`` leads into.
+def call_inside(inode: int, path: Path, function: Callable[[], T]) -> T:
+    """Call ``function`` in the network namespace ``inode``, into which ``path`` leads.
 
-    On a thread of its own, so that the caller stays where it is. Raises ``OSError``:
-    the namespace is gone, or the caller may not enter it (CAP_SYS_ADMIN).
+    On a thread of its own, so that the caller stays where it is. Raises ``OSError``: the
+    namespace is gone (``FileNotFoundError``), or may not be entered (CAP_SYS_ADMIN).
     """
 
     def enter() -> T:
         with path.open() as namespace:
+            # A process number may be another's by now; a mount leaves a plain file behind.
+            if os.fstat(namespace.fileno()).st_ino != inode:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
             # os.setns() needs Python 3.12.
             if _libc.setns(namespace.fileno(), _CLONE_NEWNET):
                 code = ctypes.get_errno()

@@ -48,7 +48,7 @@ def take_snapshot(netns: Sequence[int] | None = None, hz: int | None = None) -> 
             if inode == own:
                 opened = sock_diag.open_socket()
             else:
-                opened = call_inside(path, sock_diag.open_socket)
+                opened = call_inside(inode, path, sock_diag.open_socket)
         except FileNotFoundError:
             continue  # gone since it was found
         except OSError as error:
@@ -156,6 +156,9 @@ class SnapshotProcess:
             self.problem = complaints[-1]
         if self._process.returncode:
             self.problem = self.problem or f"it ended with {self._process.returncode}"
+            rows = b""
+        elif len(rows) % EVENT.itemsize:
+            self.problem = "its answer is cut off"
             rows = b""
         self.close()
         return np.frombuffer(rows, EVENT)
