@@ -144,9 +144,10 @@ def _births(rows: np.ndarray) -> np.ndarray:
     births = _is_birth(rows)
     births[:1] = True
     births[1:] |= rows["socket"][1:] != rows["socket"][:-1]
-    # A timewait socket's start is a re-arm only right after a cancel.
-    starts = rows["kind"] == KIND["timewait_start"]
-    births[1:] |= starts[1:] & (rows["kind"][:-1] != KIND["timewait_cancel"])
+    # A timewait socket's start is a re-arm only right after its own cancel.
+    starts = np.flatnonzero(rows["kind"][1:] == KIND["timewait_start"]) + 1
+    own = judge.tuple_keys(rows[starts]) == judge.tuple_keys(rows[starts - 1])
+    births[starts] |= ~own | (rows["kind"][starts - 1] != KIND["timewait_cancel"])
     return births
 
 

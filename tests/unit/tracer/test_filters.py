@@ -26,3 +26,15 @@ def test_a_timewait_socket_at_an_address_another_namespace_had_is_judged_anew() 
     assert len(chosen.push(timewait("timewait_start", WANTED))) == 1
     assert len(chosen.push(timewait("timewait_expire", WANTED))) == 1
     assert len(chosen.push(timewait("timewait_start", OTHER))) == 0
+
+
+def test_a_start_after_another_namespaces_cancel_is_no_rearm() -> None:
+    chosen = ConnectionFilter(Selection(netns=(WANTED,)))
+    batch = [
+        timewait("timewait_start", OTHER),
+        timewait("timewait_cancel", OTHER),
+        timewait("timewait_start", WANTED),
+        timewait("timewait_cancel", WANTED),
+        timewait("timewait_start", OTHER),
+    ]
+    assert chosen.push(np.concatenate(batch))["netns"].tolist() == [WANTED, WANTED]
