@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kernel import Namespace, bpf_stats, program_costs
+from kernel import Namespace, bpf_stats, program_costs, wait_until_quiet
 from peers import Running, Tool, last_totals
 
 STATE_TRACEPOINT = "inet_sock_set_state"
@@ -95,6 +95,7 @@ def _run(
         folder = Path(name)
         log = folder / "log"
         options = (*options, "--log", str(log))
+        wait_until_quiet()
         if not tool:
             load = bench.run_load(netns, *options)
             return Run(load, netns.mib(), made_by(load, netns.mib()))
