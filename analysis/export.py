@@ -1,6 +1,7 @@
 """Tables for other tools: CSV, JSON Lines, Parquet. Large ones piece by piece."""
 
-import io
+import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Protocol
@@ -33,7 +34,7 @@ class CsvWriter:
     """CSV (RFC 4180) with a header; nulls are empty, formulas are disarmed."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+        self._stream = stream
         self._header = True
 
     def write(self, table: pd.DataFrame) -> None:
@@ -41,12 +42,12 @@ class CsvWriter:
         table = _with_iso_times(table)
         for column in table.select_dtypes(include=["object", "string", "category"]):
             table[column] = guard_formulas(table[column])
-        table.to_csv(self._text, header=self._header, index=False, lineterminator="\n")
+        text = table.to_csv(header=self._header, index=False, lineterminator="\n")
+        self._stream.write(text.encode())
         self._header = False
 
     def close(self) -> None:
         """Leave the stream to its owner."""
-        self._text.detach()
 
 
 class JsonLinesWriter:
@@ -77,15 +78,30 @@ class ParquetWriter:
 
     def write(self, table: pd.DataFrame) -> None:
         """Append rows."""
-        arrow = pa.Table.from_pandas(table, preserve_index=False)
         if self._writer is None:
-            self._writer = parquet.ParquetWriter(self._stream, arrow.schema)
-        self._writer.write_table(arrow.cast(self._writer.schema))
+            self._writer = parquet.ParquetWriter(self._stream, _parquet_schema(table))
+        self._writer.write_table(
+            pa.Table.from_pandas(table, self._writer.schema, preserve_index=False)
+        )
 
     def close(self) -> None:
         """Write the footer, without which the file cannot be read."""
         if self._writer is not None:
             self._writer.close()
+
+
+def _parquet_schema(table: pd.DataFrame) -> pa.Schema:
+    """Take the types from pandas, but texts as texts even where all are missing so far."""
+    found = pa.Schema.from_pandas(table, preserve_index=False).remove_metadata()
+    word = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            field.with_type(word)
+            if isinstance(table[field.name].dtype, pd.CategoricalDtype)
+            else field
+            for field in found
+        ]
+    )
 
 
 WRITERS: dict[str, Callable[[IO[bytes]], Writer]] = {
@@ -97,10 +113,9 @@ WRITERS: dict[str, Callable[[IO[bytes]], Writer]] = {
 
 def write_tables(tables: Iterable[pd.DataFrame], stream: IO[bytes], file_format: str) -> None:
     """Write tables of the same columns as one; ``file_format``: one of ``WRITERS``."""
-    writer = WRITERS[file_format](stream)
-    for table in tables:
-        writer.write(table)
-    writer.close()
+    with contextlib.closing(WRITERS[file_format](stream)) as writer:
+        for table in tables:
+            writer.write(table)
 
 
 def chunks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -116,8 +131,11 @@ def event_tables(path: Path) -> Iterator[pd.DataFrame]:
     :class:`tcptrace.tracer.errors.RecordingError` as ``read`` does; stops where a
     cut-off recording ends.
     """
+    found = batches(path)
+    # A file that cannot be read fails here, before a header is written.
+    first = list(itertools.islice(found, 1))
     yield events_frame(SCHEMA.empty_table())
-    for batch in batches(path):
+    for batch in itertools.chain(first, found):
         yield events_frame(pa.Table.from_batches([batch]))
 
 

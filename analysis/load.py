@@ -69,7 +69,7 @@ def load(path: Path) -> dict[str, Any]:
         except (pa.ArrowException, OSError, EOFError) as error:
             _check_beginning(path, error)
             return _parts({}, SCHEMA, _Progress(), "the file is cut off within its header")
-        header = _header(path, reader.schema)
+        header = check_header(path, reader.schema)
         progress = _Progress()
         problem: str | None = None
         while True:
@@ -124,7 +124,7 @@ def _metadata(raw: Any) -> dict[str, Any]:
     return decoded
 
 
-def _header(path: Path, schema: pa.Schema) -> dict[str, Any]:
+def check_header(path: Path, schema: pa.Schema) -> dict[str, Any]:
     """Check that this is a recording we can read; give its header."""
     try:
         header = dict(json.loads((schema.metadata or {})[METADATA_KEY]))

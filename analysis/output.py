@@ -7,33 +7,20 @@ from pathlib import Path
 from typing import IO
 
 from tcptrace.tracer.errors import OutputError
+from tcptrace.tracer.output import NewFile
 
 
 @contextmanager
 def new_file(path: Path, *, force: bool = False) -> Iterator[IO[bytes]]:
-    """Open a new file for writing; on success it stands whole under ``path``.
+    """Open a new file for writing, by the rules of :class:`NewFile`.
 
-    Never follows a symbolic link and never overwrites unless ``force``; then the old
-    file is replaced only once the new one is complete. Nothing half-written is left
-    behind. Raises :class:`OutputError` if it cannot be created or written.
+    It stands under ``path`` once it is complete; nothing half-written is left behind.
+    Raises :class:`OutputError` if it cannot be created or written.
     """
-    place = path.with_name(f".{path.name}.{os.getpid()}.part") if force else path
-    try:
-        if path.is_dir():
-            raise OutputError(f"{path}: is a directory: give a file's name")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(place, flags, 0o666), "wb") as stream:
-            try:
+    with NewFile(path, force=force) as file:
+        try:
+            with os.fdopen(file.descriptor, "wb", closefd=False) as stream:
                 yield stream
-                stream.flush()
-                if force:
-                    place.replace(path)
-            except BaseException:
-                place.unlink(missing_ok=True)
-                raise
-    except FileExistsError as error:
-        raise OutputError(f"{path}: exists already: use --force to overwrite it") from error
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror or error}: choose another -o") from error
+        except OSError as error:
+            raise OutputError(f"{path}: {error.strerror}: use another place (-o)") from error
+        file.publish()

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tcptrace.analysis.load import _header as check_schema
-from tcptrace.analysis.load import load
+from tcptrace.analysis.load import check_header, load
 
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -21,7 +20,7 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
         load(path)  # says what is wrong, or that the file is empty
         return
     with source:
-        check_schema(path, reader.schema)
+        check_header(path, reader.schema)
         while True:
             try:
                 batch = reader.read_next_batch()

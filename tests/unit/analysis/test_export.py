@@ -31,7 +31,7 @@ def test_csv_has_utc_times_with_nanoseconds_and_empty_nulls():
 
 def test_csv_disarms_formulas_and_keeps_newlines_in_their_cell():
     rows = list(csv.DictReader(io.StringIO(written(TABLE, "csv").getvalue().decode())))
-    assert rows[1]["comm"] == "'=cmd|\"x\"\n<script>"
+    assert rows[1]["comm"] == '\'=cmd|"x"\n<script>'
 
 
 def test_json_lines_are_one_object_each_with_nulls():
