@@ -128,7 +128,8 @@ def _load(*maps: int) -> tuple[dict[str, Any], list[int]]:
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            command = [sys.executable, "-m", "tcptrace.tracer.loader"]
+            # -P: as root, import nothing from the directory we happen to be in.
+            command = [sys.executable, "-P", "-m", "tcptrace.tracer.loader"]
             child = subprocess.Popen(
                 [*command, str(theirs.fileno()), *map(str, maps)],
                 pass_fds=(theirs.fileno(), *maps),
