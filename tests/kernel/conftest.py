@@ -27,19 +27,10 @@ def missing() -> str | None:
     return None
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    grouped = config.pluginmanager.hasplugin("xdist")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE not in item.path.parents:
-            continue
-        item.add_marker(pytest.mark.kernel)
-        # `run` is one long experiment for many tests: with --dist=loadgroup one worker
-        # makes it, once.
-        if grouped and isinstance(item, pytest.Function) and "run" in item.fixturenames:
-            callspec = getattr(item, "callspec", None)
-            variant = callspec.params.get("run", "") if callspec else ""
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{variant}"))
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.kernel)
 
 
 @pytest.fixture(autouse=True, scope="session")
