@@ -19,7 +19,8 @@ BIN := .venv/bin
 PREFIX := /usr/local
 INSTALLED := $(PREFIX)/lib/tcptrace
 
-# Tests that wait for a TIME_WAIT to end only sleep: many at once fit on few cores.
+# A file of tests makes its connections once and waits once for their TIME_WAITs to end, so files
+# run side by side, each whole. They mostly sleep: many fit on few cores.
 TEST_JOBS := 12
 
 # Root needs no sudo, and containers often have none. What runs with it must not leave files
@@ -45,7 +46,7 @@ demo: setup  ## record a server that closes first, follow its TIME_WAIT to the e
 
 test: .venv/test-stamp  ## all tests, a few minutes; TESTS=tests/unit for some
 	@$(AS_ROOT) $(if $(SUDO),TCPTRACE_REQUIRE_KERNEL=$(TCPTRACE_REQUIRE_KERNEL)) \
-		$(BIN)/pytest --numprocesses=$(TEST_JOBS) --dist=worksteal -p no:cacheprovider $(TESTS)
+		$(BIN)/pytest --numprocesses=$(TEST_JOBS) --dist=loadfile -p no:cacheprovider $(TESTS)
 
 lint: .venv/test-stamp  ## style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check
