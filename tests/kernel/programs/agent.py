@@ -171,7 +171,7 @@ class Agent:
         own.bind(("127.0.0.1", 0))
 
         def talk() -> None:
-            while not self.idle.is_set():
+            while not self.idle.wait(0.001):
                 own.sendto(b"x", own.getsockname())
                 own.recv(16)
 

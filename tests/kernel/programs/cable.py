@@ -46,6 +46,11 @@ class Segment:
     data: int  # octets of payload
 
     @property
+    def identity(self) -> tuple[int, ...]:
+        """Ports, sequence number and flags: equal if it is sent again."""
+        return (*struct.unpack_from("!HHI", self.packet, self.at), self.flags)
+
+    @property
     def ports(self) -> tuple[int, int]:
         source, target = struct.unpack_from("!HH", self.packet, self.at)
         return source, target
@@ -92,7 +97,7 @@ class Cable:
 
     ends: dict[str, int]
     rules: list[Rule] = field(default_factory=list)
-    held: list[tuple[str, bytes]] = field(default_factory=list)
+    held: dict[tuple[int, ...], tuple[str, bytes]] = field(default_factory=dict)
     last: dict[tuple[str, int, int], Segment] = field(default_factory=dict)
     wanted: int | None = None
 
@@ -112,7 +117,8 @@ class Cable:
             return self.deliver(source, packet)
         rule.count -= rule.count > 0
         if rule.action == "hold":
-            self.held.append((source, packet))
+            # Once: what is sent again while held would arrive twice.
+            self.held.setdefault(segment.identity, (source, packet))
         return None
 
     # The requests.
@@ -129,7 +135,7 @@ class Cable:
     def release(self) -> None:
         """Deliver what was held, in order, and hold no more."""
         self.rules.clear()
-        for source, packet in self.held:
+        for source, packet in self.held.values():
             self.deliver(source, packet)
         self.held.clear()
 
