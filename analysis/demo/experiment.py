@@ -10,7 +10,8 @@ from tcptrace.analysis.demo.stage import Stage
 class Experiment(ABC):
     """One experiment; an instance serves one run and carries notes from play to judge.
 
-    ``wire``: segments travel through this program, else over a veth pair.
+    ``wire``: segments travel through this program, else over a veth pair; ``mtu`` and
+    ``patient`` are the wire's.
     ``judge`` reads the recording and the capture; what only the programs could see
     (an errno, bytes read) it has from the play.
     """
@@ -20,6 +21,7 @@ class Experiment(ABC):
     claims: ClassVar[tuple[str, ...]] = ()
     wire: ClassVar[bool] = True
     mtu: ClassVar[int] = 1500
+    patient: ClassVar[bool] = True
 
     @abstractmethod
     def play(self, stage: Stage) -> None:

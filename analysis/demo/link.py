@@ -96,22 +96,26 @@ class Wire(Capture):
     """A link whose every segment is carried by this program.
 
     ``mtu``: of both devices; up to 65535, for experiments that need speed.
+    ``patient``: the hosts wait 2 s before they send a segment again, instead of 0.2,
+    so that a busy machine's delays do not look like loss.
     """
 
-    def __init__(self, left: Namespace, right: Namespace, mtu: int = 1500) -> None:
+    def __init__(
+        self, left: Namespace, right: Namespace, mtu: int = 1500, *, patient: bool = False
+    ) -> None:
         super().__init__()
         self._rules: list[Rule] = []
         self._tun: dict[Side, int] = {}
         self._loop = _Loop("wire")
         try:
             for side, namespace in (("left", left), ("right", right)):
-                self._open(side, namespace, mtu)  # type: ignore[arg-type]
+                self._open(side, namespace, mtu, patient)  # type: ignore[arg-type]
         except BaseException:
             self.close()
             raise
         self._loop.start()
 
-    def _open(self, side: Side, namespace: Namespace, mtu: int) -> None:
+    def _open(self, side: Side, namespace: Namespace, mtu: int, patient: bool) -> None:
         with namespace.inside():
             try:
                 descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -123,10 +127,11 @@ class Wire(Capture):
                     "and /dev/net/tun must be there"
                 ) from error
         namespace.set_sysctl("conf/wire/rp_filter", 0)
-        namespace.run("ip", "address", "add", f"{ADDRESS[side]}/24", "dev", "wire")
+        namespace.run("ip", "address", "add", f"{ADDRESS[side]}/32", "dev", "wire")
         namespace.run("ip", "link", "set", "wire", "mtu", str(mtu), "up")
-        # Flooded answers go to addresses that exist nowhere.
-        namespace.run("ip", "route", "add", "default", "dev", "wire")
+        # To everywhere: a flood's answers go to addresses that nobody has.
+        timer = ("rto_min", "2s") if patient else ()
+        namespace.run("ip", "route", "add", "default", "dev", "wire", *timer)
         self._loop.serve(descriptor, lambda: self._carry(side))
 
     def close(self) -> None:

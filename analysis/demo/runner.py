@@ -107,7 +107,12 @@ def _prepare(run: Run, stop: threading.Event) -> None:
     with _noting(run):
         experiment = run.experiment
         run.stage = Stage(
-            run.directory, experiment.name, stop, wire=experiment.wire, mtu=experiment.mtu
+            run.directory,
+            experiment.name,
+            stop,
+            wire=experiment.wire,
+            mtu=experiment.mtu,
+            patient=experiment.patient,
         )
         run.stage.start_recorder()
         run.stage.status = "ready"

@@ -34,6 +34,7 @@ class Stage:
         *,
         wire: bool,
         mtu: int = 1500,
+        patient: bool = False,
     ) -> None:
         self.recording = directory / f"{name}.arrows"
         self.pcapng = directory / f"{name}.pcapng"
@@ -46,7 +47,11 @@ class Stage:
             stack.callback(self.left.close)
             self.right = Namespace()
             stack.callback(self.right.close)
-            self._link = Wire(self.left, self.right, mtu) if wire else Veth(self.left, self.right)
+            self._link: Wire | Veth = (
+                Wire(self.left, self.right, mtu, patient=patient)
+                if wire
+                else Veth(self.left, self.right)
+            )
             stack.callback(self._link.close)
             self._recorder = Recorder(self.recording, [self.left, self.right])
             stack.callback(self._recorder.close)
@@ -105,6 +110,15 @@ class Stage:
         for side, one in (("connect()", reply), ("accept()", accepted)):
             if one.error:
                 raise ExperimentError(f"{side} on port {port} failed: {one.error}")
+
+    def close_in_order(self, first: Program, second: Program, name: str = "c") -> None:
+        """Close a connection, ``first`` actively; both programs hold on until the end.
+
+        Had ``first`` let go at once, the kernel might not say when its TIME_WAIT began.
+        """
+        first.do("shutdown", name=name)
+        second.do("close_at_end", name=name)
+        first.do("close_at_end", name=name)
 
     def pause(self, duration: float) -> None:
         """Let time pass where time itself is what the experiment is about."""

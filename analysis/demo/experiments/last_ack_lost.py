@@ -19,10 +19,13 @@ class LastAckLost(Experiment):
     name = "last-ack-lost"
     summary = "the FIN comes again: TIME_WAIT answers; else a reset"
     claims = ("A4", "A5", "E4")
+    patient = False  # how soon the FIN comes again is the kernel's to say
 
     def play(self, stage: Stage) -> None:
         """Lose last ACKs on three connections."""
         client, server = stage.program("client", "left"), stage.program("server", "right")
+        # Or one FIN too many ends TIME_WAIT by an RST: time-wait-assassination.
+        stage.left.set_sysctl("tcp_rfc1337", 1)
 
         lost = stage.wire.drop(last_ack(stage.wire, KEPT), times=LOST)
         begin(stage, client, server, KEPT)
@@ -79,7 +82,7 @@ class LastAckLost(Experiment):
         span = (fins[-1].time - fins[0].time) / 1e9
         restarts = int(str(kept["time_wait_restarts"]))
         server = evidence.connection("right", KEPT)
-        findings.expect(len(fins) == LOST + 1, f"{len(fins)} FINs, {LOST} lost ACKs")
+        findings.expect(len(fins) > LOST, f"{len(fins)} FINs, {LOST} lost ACKs")
         findings.expect(restarts >= 1, "TIME_WAIT did not start anew")
         findings.expect(
             lived - span >= 60, f"TIME_WAIT lived {lived:.3f} s, the FINs took {span:.3f} s"
@@ -104,7 +107,7 @@ class LastAckLost(Experiment):
             one for one in evidence.segments(NEWCOMER) if one.side == "left" and one.segment.syn
         ]
         findings.expect(self.newcomer_outcome == "ok", f"newcomer: {self.newcomer_outcome}")
-        findings.expect(len(syns) == 3, f"{len(syns)} SYNs")
+        findings.expect(len(syns) >= 3, f"{len(syns)} SYNs")
         findings.expect(old["outcome"] == "reset", f"old connection: {old['outcome']}")
         findings.expect(new["role"] == "server", "the new connection is not in the recording")
         findings.measured |= {
@@ -148,9 +151,11 @@ def begin(stage: Stage, client: Program, server: Program, port: int) -> None:
     """Connect, then close: the client first, the server by a FIN whose fate it can ask for."""
     server.do("listen", name="l", port=port)
     stage.connect(client, server, port, CLIENTS[port])
-    client.do("close", name="c")
+    # Not close(): a program that has let go is not told when TIME_WAIT begins.
+    client.do("shutdown", name="c")
     server.do("drain", name="c")
     server.do("shutdown", name="c")
+    client.do("close_at_end", name="c")
 
 
 def last_ack(wire: Wire, port: int) -> Match:

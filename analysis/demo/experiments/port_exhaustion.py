@@ -32,9 +32,7 @@ class PortExhaustion(Experiment):
             if reply.error or self.done > PORTS:
                 break
             server.do("accept", name="c", listener=f"l{BUSY}")
-            client.do("shutdown", name="c")
-            server.do("close_at_end", name="c")
-            client.do("close_at_end", name="c")
+            stage.close_in_order(client, server)
             self.done += 1
         self.error = reply.outcome
         self.holding = states(stage.left, BUSY)

@@ -45,9 +45,7 @@ class SameFourTuple(Experiment):
         def used(port: int, **options: object) -> None:
             first.do("connect", name="c", address=address, port=port, **options)
             server.do("accept", name="c", listener=f"l{port}")
-            first.do("shutdown", name="c")
-            server.do("close_at_end", name="c")
-            first.do("close_at_end", name="c")
+            stage.close_in_order(first, server)
             stage.wait_for_states("left", port, ["TIME_WAIT"])
 
         def attempt(what: str, port: int, **options: object) -> None:

@@ -36,7 +36,7 @@ class ServerClosesFirst(Experiment):
             serve(FIRST_CLIENT + one)
         stage.wait_for_states("right", PORT, ["LISTEN"] + ["TIME_WAIT"] * (MANY + 1))
         serve(FIRST_CLIENT + 1)
-        stage.wait_for_time_wait_end("right", FIRST_CLIENT)
+        stage.wait_for_time_wait_end("right", PORT)
 
     def judge(self, evidence: Evidence, findings: Findings) -> None:
         """Find the TIME_WAITs and whose they are."""

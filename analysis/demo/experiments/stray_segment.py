@@ -26,6 +26,7 @@ class StraySegment(Experiment):
     summary = "a late old segment: during TIME_WAIT, and without it"
     claims = ("A2", "E5")
     mtu = 65535
+    patient = False  # the held-up segment is to be sent again soon
 
     def play(self, stage: Stage) -> None:
         """Hold one segment up on each of four connections, release it after the end."""
@@ -75,8 +76,7 @@ class StraySegment(Experiment):
         # Sent again by the kernel: the client misses nothing.
         if client.do("receive_exactly", name="c", size=len(STRAY)) != STRAY:
             raise ExperimentError("the old connection did not recover its segment")
-        client.do("close", name="c")
-        server.do("close_at_end", name="c")
+        stage.close_in_order(client, server)
         stage.wait_for_states("right", port, ["LISTEN"])
         stage.wait_for_states("left", port, ["TIME_WAIT"])
         return stray

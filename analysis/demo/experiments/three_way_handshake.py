@@ -44,7 +44,8 @@ class ThreeWayHandshake(Experiment):
         left, right = evidence.visited("left", PORT), evidence.visited("right", PORT)
         findings.expect(left[:2] == ["SYN_SENT", "ESTABLISHED"], f"client's states: {left}")
         findings.expect(right[:2] == ["SYN_RECV", "ESTABLISHED"], f"server's states: {right}")
-        names = [one.segment.names for one in evidence.segments(PORT)[:3]]
+        # By name, and each once: a busy machine may make the client send its SYN again.
+        names = list(dict.fromkeys(one.segment.names for one in evidence.segments(PORT)))[:3]
         findings.expect(names == ["SYN", "SYN,ACK", "ACK"], f"first segments: {names}")
         expected = [
             (["SYN_SENT"], ["LISTEN"]),

@@ -29,8 +29,7 @@ class TimeWaitAssassination(Experiment):
             old = stage.wire.find(
                 lambda one, port=port: port in one.segment.ports and one.segment.length > 0
             )[0]
-            client.do("close", name="c")
-            server.do("close_at_end", name="c")
+            stage.close_in_order(client, server)
             stage.wait_for_states("right", port, ["LISTEN"])
             stage.wait_for_states("left", port, ["TIME_WAIT"])
             stage.wire.repeat(old)

@@ -34,8 +34,7 @@ class TimeWaitLength(Experiment):
         server.do("listen", name="l", port=PORT, backlog=64)
         for _ in range(SAMPLES):
             stage.connect(client, server, PORT, 0)
-            client.do("close", name="c")
-            server.do("close_at_end", name="c")
+            stage.close_in_order(client, server)
             stage.pause(SPREAD / SAMPLES)
         stage.wait_for_time_wait_end("left", PORT)
 

@@ -25,10 +25,8 @@ class TimeWaitOverflow(Experiment):
         before = counters(stage.left)["TCPTimeWaitOverflow"]
         for one in range(CLOSED):
             stage.connect(client, server, PORT, 40000 + one)
-            # Half-closed: an orphan in FIN_WAIT_2 would count against the limit too.
-            client.do("shutdown", name="c")
-            server.do("close_at_end", name="c")
-            client.do("close_at_end", name="c")
+            # Not close(): an orphan in FIN_WAIT_2 would count against the limit too.
+            stage.close_in_order(client, server)
         stage.wait_for_states("right", PORT, ["LISTEN"])
         self.counted = counters(stage.left)["TCPTimeWaitOverflow"] - before
         self.left = states(stage.left, PORT)

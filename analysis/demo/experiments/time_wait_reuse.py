@@ -79,8 +79,7 @@ class TimeWaitReuse(Experiment):
         server = servers["right"]
         server.do("listen", name="l", port=INCOMING)
         stage.connect(client, server, INCOMING, INCOMING_CLIENT)
-        server.do("close", name="c")
-        client.do("close_at_end", name="c")
+        stage.close_in_order(server, client)
         stage.wait_for_states("right", INCOMING, ["LISTEN", "TIME_WAIT"])
         stage.connect(client, server, INCOMING, INCOMING_CLIENT)
         self.incoming = states(stage.right, INCOMING)
@@ -92,8 +91,7 @@ class TimeWaitReuse(Experiment):
         server.do("listen", name="l", port=case.port)
         client.do("connect", name="c", address=case.address, port=case.port)
         server.do("accept", name="c", listener="l")
-        client.do("close", name="c")
-        server.do("close_at_end", name="c")
+        stage.close_in_order(client, server)
         stage.wait_for_states("left", case.port, ["TIME_WAIT"] + ["LISTEN"] * case.loopback)
         deadline = time.monotonic() + TRIED
         while True:
