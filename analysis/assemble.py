@@ -37,7 +37,7 @@ class Rows:
         self.events, self.header, self.observed = events, header, observed
         address = events.socket[lives.tuple_row]
         reborn = np.zeros(len(lives), bool)
-        reborn[:-1] = address[1:] == address[:-1]
+        reborn[:-1] = (address[1:] == address[:-1]) & (lives.first[1:] <= observed.settling)
         # What began while only TIME_WAITs were followed is known in part: leave it out.
         chosen = np.flatnonzero(~lives.listener & (lives.first <= observed.settling))
         orphans = np.flatnonzero((waits.life == UNSEEN) & (waits.seen <= observed.settling))

@@ -46,9 +46,11 @@ class EventArrays:
     def __len__(self) -> int:
         return len(self.time)
 
-    def address_texts(self, codes: np.ndarray) -> pd.Categorical:
-        """Write address codes as text; IPv4-mapped addresses as IPv4."""
-        distinct, where = np.unique(codes, return_inverse=True)
+    def address_texts(self, codes: np.ndarray, known: np.ndarray | None = None) -> pd.Categorical:
+        """Write address codes as text, null where not known; IPv4-mapped ones as IPv4."""
+        known = np.ones(len(codes), bool) if known is None else known
+        where = np.full(len(codes), -1)
+        distinct, where[known] = np.unique(codes[known], return_inverse=True)
         texts = [
             str(ipaddress.IPv4Address(int(code)))
             if code < _V6
@@ -56,6 +58,14 @@ class EventArrays:
             for code in distinct
         ]
         return pd.Categorical.from_codes(where, categories=pd.Index(texts, dtype=object))
+
+    def is_unspecified(self, codes: np.ndarray) -> np.ndarray:
+        """Tell 0.0.0.0 and ::, which a socket has until it gets an address."""
+        unspecified: np.ndarray = codes == 0
+        for index, packed in enumerate(self.ipv6):
+            if not packed.any():
+                unspecified |= codes == _V6 + index
+        return unspecified
 
     def is_loopback(self, codes: np.ndarray) -> np.ndarray:
         """Tell 127.0.0.0/8 and ::1, which mean another host in each namespace."""

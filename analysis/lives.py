@@ -28,10 +28,11 @@ class Lives:
     ``fin_received``, ``error``: as CLOSE reported. ``entered``: (lives, states) times
     of first entry, NEVER where not entered. ``dwell``: (lives, states) ns, as recorded
     between two transitions; ``gap``: (lives, states) True where a transition in
-    between was lost. ``reset_received``, ``reset_sent``: time of the first, NEVER if
-    none. ``reset_row``: the event of the reset sent, -1 if none. ``owner_row``: the
-    event whose current task owned the socket, -1 if none. ``rows``, ``row_life``: the
-    events of all lives, sorted by life and time, and the life of each.
+    between was lost. ``reset_received``, ``reset_sent``: time of the first and of
+    the last, NEVER if none. ``reset_row``: the event of the last sent, -1 if none.
+    ``owner_row``: the event whose current task owned the socket, -1 if none.
+    ``rows``, ``row_life``: the events of all lives, sorted by life and time, and the
+    life of each.
     """
 
     first: np.ndarray
@@ -69,6 +70,8 @@ def _by_address(events: EventArrays) -> tuple[np.ndarray, np.ndarray]:
     """
     wanted = (events.kind >= 0) & (events.socket != 0)
     wanted &= events.old != STATE["NEW_SYN_RECV"]
+    # A state set again (tcp_set_state() says that, too) is no transition.
+    wanted &= (events.kind != KIND["state"]) | (events.old != events.new)
     rows = np.flatnonzero(wanted)
     rows = rows[np.argsort(events.socket[rows], kind="stable")]
     address = events.socket[rows]
@@ -116,22 +119,16 @@ def _births(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> np.nda
     is_state = kind == KIND["state"]
     previous = _carry(new.astype(np.int64), is_state, begins)
     close = STATE["CLOSE"]
-    births = begins.copy()
-    births |= is_state & (old == close) & (new != close)
-    births |= is_state & (old == STATE["LISTEN"]) & (new == STATE["SYN_RECV"])
+    told = is_state & (old == close)
+    told |= is_state & (old == STATE["LISTEN"]) & (new == STATE["SYN_RECV"])
+    births = begins | told
     # After CLOSE only a birth can follow: if it was not recorded, this is another life.
     births |= is_state & (previous == close)
     # A reset is received before its socket closes, so after CLOSE it is another life's.
-    births |= (kind == KIND["reset_received"]) & (previous == close)
-    births[1:] &= ~(births[:-1] & _follows_reset(kind, previous))
+    reset = (kind == KIND["reset_received"]) & (previous == close)
+    births |= reset
+    births[1:] &= ~(reset[:-1] & is_state[1:] & ~told[1:])
     return births
-
-
-def _follows_reset(kind: np.ndarray, previous: np.ndarray) -> np.ndarray:
-    """Tell a transition that belongs to the reset right before it, which began the life."""
-    reset = (kind[:-1] == KIND["reset_received"]) & (previous[:-1] == STATE["CLOSE"])
-    follows: np.ndarray = reset & (kind[1:] == KIND["state"])
-    return follows
 
 
 def find_lives(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> Lives:
@@ -231,10 +228,10 @@ def _resets(
 ) -> dict[str, np.ndarray]:
     kind = events.kind[rows]
     received, sent = kind == KIND["reset_received"], kind == KIND["reset_sent"]
-    row = np.full(count, -1)
-    row[life[sent][::-1]] = rows[sent][::-1]
+    row, last_sent = np.full(count, -1), np.full(count, NEVER)
+    row[life[sent]], last_sent[life[sent]] = rows[sent], events.time[rows[sent]]
     return {
         "received": _first_times(life[received], events.time[rows[received]], count),
-        "sent": _first_times(life[sent], events.time[rows[sent]], count),
+        "sent": last_sent,
         "row": row,
     }

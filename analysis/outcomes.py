@@ -79,9 +79,11 @@ def closers(lives: Lives, outcome: np.ndarray) -> np.ndarray:
     result[was_in("CLOSING")] = BOTH
     got, sent = lives.reset_received, lives.reset_sent
     reset = outcome == RESET
-    result[reset & (sent != NEVER)] = LOCAL
     by_peer = (got != NEVER) | np.isin(lives.error, _RESET_ERRORS)
-    result[reset & by_peer & ((sent == NEVER) | ((got != NEVER) & (got <= sent)))] = REMOTE
+    result[reset & by_peer] = REMOTE
+    # To answer a segment the kernel calls tcp_reset() on the socket, then sends its own:
+    # a reset received is never answered. One sent before did not close.
+    result[reset & (sent != NEVER) & (sent > got)] = LOCAL
     never = ~synchronised(lives) & (outcome != RESET)
     result[never | (outcome == REFUSED)] = NOBODY
     return result

@@ -4,7 +4,7 @@ import numpy as np
 
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.observed import NEVER
-from tcptrace.tracer.schema import DETAIL_ERROR_SHIFT, STATE
+from tcptrace.tracer.schema import DETAIL_ERROR_SHIFT, DETAIL_ORPHAN, STATE
 
 
 def owner_rows(
@@ -32,7 +32,10 @@ def owner_rows(
         (old == state["CLOSE"]) & (new == state["SYN_SENT"]),
     )
     owner = np.full(count, -1)
-    closes = (new == state["CLOSE"]) & (events.detail[states] >> DETAIL_ERROR_SHIFT == 0)
+    detail = events.detail[states]
+    # The kernel aborts orphans by itself; a program's socket is none while it closes it.
+    closes = (new == state["CLOSE"]) & (detail & DETAIL_ORPHAN == 0)
+    closes &= detail >> DETAIL_ERROR_SHIFT == 0
     close_row = np.full(count, -1)
     close_row[state_life[closes]] = states[closes]
     aborted = (close_row >= 0) & (reset_row > close_row) & (reset_received == NEVER)
