@@ -28,7 +28,7 @@ TEST_JOBS := 12
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 AS_ROOT := $(if $(SUDO),$(SUDO) env PYTHONDONTWRITEBYTECODE=1)
 
-.PHONY: help setup demo test lint install uninstall packages test-packages
+.PHONY: help setup demo test lint bench install uninstall packages test-packages
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ lint: .venv/test-stamp  ## style (ruff) and types (mypy --strict)
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --target=build/types .
 	@cd build/types && ../../$(BIN)/mypy --config-file=../../pyproject.toml \
 		--cache-dir=../../.mypy_cache --package=tcptrace
+
+bench: setup  ## measure tcptrace beside its peers (20 minutes on an idle machine)
+	@$(AS_ROOT) $(BIN)/python tests/bench/run.py
 
 # A copy of its own that only root can write: `sudo tcptrace` must not run what somebody else
 # can change, and it goes on working when this folder is moved or removed.
