@@ -15,6 +15,7 @@ COMMANDS = {
     "record": "tcptrace.tracer.commands.record",
     "report": "tcptrace.analysis.commands.report",
     "export": "tcptrace.analysis.commands.export",
+    "demo": "tcptrace.analysis.commands.demo",
 }
 
 

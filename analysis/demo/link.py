@@ -64,6 +64,17 @@ class _Loop(threading.Thread):
         os.close(self._woken)
 
 
+def _address(namespace: Namespace, side: Side, device: str, *, patient: bool) -> None:
+    """Give a host its address, and the device the route to everywhere."""
+    namespace.run("ip", "address", "add", f"{ADDRESS[side]}/32", "dev", device)
+    namespace.run("ip", "link", "set", device, "up")
+    if patient:
+        namespace.set_sysctl("tcp_early_retrans", 0)  # no tail loss probes
+    # To everywhere: a flood's answers go to addresses that nobody has.
+    timer = ("rto_min", "2s") if patient else ()
+    namespace.run("ip", "route", "add", "default", "dev", device, *timer)
+
+
 class Rule:
     """What the wire does to the segments that match, until it is lifted.
 
@@ -96,8 +107,8 @@ class Wire(Capture):
     """A link whose every segment is carried by this program.
 
     ``mtu``: of both devices; up to 65535, for experiments that need speed.
-    ``patient``: the hosts wait 2 s before they send a segment again, instead of 0.2,
-    so that a busy machine's delays do not look like loss.
+    ``patient``: the hosts wait 2 s before they send a segment again, instead of 0.2 or
+    less, so that a busy machine's delays do not look like loss.
     """
 
     def __init__(
@@ -127,11 +138,8 @@ class Wire(Capture):
                     "and /dev/net/tun must be there"
                 ) from error
         namespace.set_sysctl("conf/wire/rp_filter", 0)
-        namespace.run("ip", "address", "add", f"{ADDRESS[side]}/32", "dev", "wire")
-        namespace.run("ip", "link", "set", "wire", "mtu", str(mtu), "up")
-        # To everywhere: a flood's answers go to addresses that nobody has.
-        timer = ("rto_min", "2s") if patient else ()
-        namespace.run("ip", "route", "add", "default", "dev", "wire", *timer)
+        namespace.run("ip", "link", "set", "wire", "mtu", str(mtu))
+        _address(namespace, side, "wire", patient=patient)
         self._loop.serve(descriptor, lambda: self._carry(side))
 
     def close(self) -> None:
@@ -224,9 +232,9 @@ class Wire(Capture):
 
 
 class Veth(Capture):
-    """A veth pair, listened to where it enters the left host."""
+    """A veth pair, listened to where it enters the left host; ``patient`` as in a wire."""
 
-    def __init__(self, left: Namespace, right: Namespace) -> None:
+    def __init__(self, left: Namespace, right: Namespace, *, patient: bool = False) -> None:
         super().__init__()
         self._loop = _Loop("capture")
         self._socket: socket.socket | None = None
@@ -239,9 +247,7 @@ class Veth(Capture):
             finally:
                 os.close(home)
             for side, namespace, device in (("left", left, "veth"), ("right", right, "other")):
-                address = ADDRESS[side]  # type: ignore[index]
-                namespace.run("ip", "address", "add", f"{address}/24", "dev", device)
-                namespace.run("ip", "link", "set", device, "up")
+                _address(namespace, side, device, patient=patient)  # type: ignore[arg-type]
             with left.inside():
                 self._socket = socket.socket(
                     socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL)

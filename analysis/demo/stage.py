@@ -50,7 +50,7 @@ class Stage:
             self._link: Wire | Veth = (
                 Wire(self.left, self.right, mtu, patient=patient)
                 if wire
-                else Veth(self.left, self.right)
+                else Veth(self.left, self.right, patient=patient)
             )
             stack.callback(self._link.close)
             self._recorder = Recorder(self.recording, [self.left, self.right])
