@@ -45,6 +45,18 @@ class Filter(Protocol):
         """Give those held back that were never decided."""
 
 
+class Snapshot(Protocol):
+    """Every socket there is: :class:`tcptrace.tracer.snapshot.SnapshotProcess`."""
+
+    problem: str | None
+
+    def poll(self) -> np.ndarray | None:
+        """Give its rows once they are there."""
+
+    def close(self) -> None:
+        """Give it up."""
+
+
 class Stop:
     """Ends waiting when a signal comes: Ctrl-C, SIGTERM, SIGHUP, a child's end."""
 
@@ -94,6 +106,9 @@ class Session:
         #: Events read so far, wanted or not; ends of connections seen opening.
         self.seen = 0
         self.opened = 0
+        #: The snapshots asked for, and what each lacks, if anything.
+        self.snapshots: dict[str, str | None] = {}
+        self._asked: tuple[str, Snapshot] | None = None
         self._stop = stop
         self._source, self._writer, self._keep = source, writer, keep
         self._pending: list[np.ndarray] = []
@@ -137,6 +152,7 @@ class Session:
         events = self._source.read()
         if len(events):
             self._take(events)
+        self._take_snapshot()
         overdue = time.monotonic() - self._flushed >= FLUSH
         if self._pending_rows >= FLUSH_ROWS or (overdue and self._pending_rows):
             self.flush()
@@ -165,6 +181,40 @@ class Session:
         known = self.waiting.known(events)
         self.waiting.update(events[known])
         return events[known | handshake]
+
+    def ask(self, when: str, snapshot: Snapshot) -> None:
+        """Have a snapshot's rows written once they are there; ``when``: start or end.
+
+        While another is under way there must be none: :meth:`complete` it first.
+        """
+        self._asked = when, snapshot
+
+    def complete(self, until: Callable[[], str | None]) -> None:
+        """Record until the snapshot asked for is there, or ``until`` gives a reason."""
+        nothing: Callable[[Session], None] = lambda _: None  # noqa: E731
+        reason = self.run(lambda: until() if self._asked else "it is there", nothing)
+        self.abandon(reason)
+
+    def abandon(self, reason: str) -> None:
+        """Give up the snapshot under way, if there is one."""
+        if self._asked is not None:
+            when, snapshot = self._asked
+            snapshot.close()
+            self.snapshots[when] = f"sockets that made no event are not known: {reason}"
+            self._asked = None
+
+    def _take_snapshot(self) -> None:
+        """Write the rows of the snapshot under way, if they are there."""
+        if self._asked is None:
+            return
+        when, snapshot = self._asked
+        rows = snapshot.poll()
+        if rows is None:
+            return
+        self.snapshots[when], self._asked = snapshot.problem, None
+        if self._settling is not None:
+            rows = rows[rows["detail"] >= 0]  # timewait sockets
+        self.add(rows if self._keep is None else self._keep.push(rows))
 
     def add(self, events: np.ndarray) -> None:
         """Have rows written with the next flush."""

@@ -67,9 +67,9 @@ _TOLD = np.dtype([("socket", sock_diag.SOCKET), ("time", "u8"), ("netns", "u4")]
 def _dump(netlink: socket.socket, netns: int) -> list[np.ndarray]:
     parts = []
     try:
-        for now, sockets in sock_diag.dump(netlink):
+        for looked, sockets in sock_diag.dump(netlink):
             part = np.empty(len(sockets), _TOLD)
-            part["socket"], part["time"], part["netns"] = sockets, now, netns
+            part["socket"], part["time"], part["netns"] = sockets, looked, netns
             parts.append(part)
     except OSError as error:
         if error.errno == errno.ENOENT:
@@ -111,7 +111,7 @@ def _records(told: np.ndarray, hz: int | None) -> np.ndarray:
 class SnapshotProcess:
     """A snapshot taken beside the recorder, by a process of its own.
 
-    ``problem``: why there is none, or what it lacks; None if nothing, so far.
+    ``problem``: what is not known for lack of it, and why; None if nothing, so far.
     """
 
     def __init__(self, netns: Sequence[int] = (), hz: int | None = None) -> None:
@@ -143,28 +143,29 @@ class SnapshotProcess:
         if self._process.poll() is None:
             if time.monotonic() < self._deadline:
                 return None
-            self._process.kill()
-            self._process.wait()
-            self.problem = f"asking for the sockets took longer than {TIME_LIMIT:g} s"
-            self.close()
-            return np.empty(0, EVENT)
+            return self._fail(f"asking for them took longer than {TIME_LIMIT:g} s")
         for file in (self._rows, self._said):
             file.seek(0)
         rows = self._rows.read()
         complaints = self._said.read().decode(errors="replace").splitlines()
-        if complaints:
-            self.problem = complaints[-1]
         if self._process.returncode:
-            self.problem = self.problem or f"it ended with {self._process.returncode}"
-            rows = b""
-        elif len(rows) % EVENT.itemsize:
-            self.problem = "its answer is cut off"
-            rows = b""
+            ended = f"the process that asks ended with {self._process.returncode}"
+            return self._fail(complaints[-1] if complaints else ended)
+        if len(rows) % EVENT.itemsize:
+            return self._fail("the answer is cut off")
+        if complaints:
+            more = f" (and {len(complaints) - 1} more)" if complaints[1:] else ""
+            self.problem = complaints[0] + more
         self.close()
         return np.frombuffer(rows, EVENT)
 
+    def _fail(self, why: str) -> np.ndarray:
+        self.problem = f"sockets that made no event are not known: {why}"
+        self.close()
+        return np.empty(0, EVENT)
+
     def close(self) -> None:
-        """End the process if it still runs."""
+        """End the process if it still runs; there will be no snapshot."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()

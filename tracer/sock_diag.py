@@ -23,7 +23,7 @@ _SYN_RECV = 3
 #: ``idiag_timer`` of a timewait socket; its state is then the sub-state.
 TIMER_TIMEWAIT = 3
 
-#: struct inet_diag_msg, and ``time``: CLOCK_MONOTONIC ns, when the kernel had told it.
+#: struct inet_diag_msg (linux/inet_diag.h).
 SOCKET = np.dtype(
     [
         ("family", "u1"),
@@ -46,8 +46,6 @@ SOCKET = np.dtype(
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 _ERROR = struct.Struct("=i")
-# The kernel fills its next buffer, as large as the last one asked for, while this one is
-# being read: what is told is never older than one buffer of this size.
 _BUFFER = 32 << 10
 
 
@@ -59,23 +57,26 @@ def open_socket() -> socket.socket:
 def dump(netlink: socket.socket) -> Iterator[tuple[int, np.ndarray]]:
     """Give all TCP sockets of the socket's network namespace, a buffer at a time.
 
-    Each with the CLOCK_MONOTONIC time, ns, by which the kernel had told them. Request
-    sockets (half-open connections to a listener) are left out. Raises ``OSError``:
-    ENOENT where the kernel has no sock_diag for TCP.
+    Each with a CLOCK_MONOTONIC time, ns, right before the kernel looked: whatever is told
+    was there then, or came to be since; nothing had ended by then. Request sockets
+    (half-open connections to a listener) are left out. Raises ``OSError``: ENOENT where
+    the kernel has no sock_diag for TCP.
     """
     # struct inet_diag_req, not _v2, as ss(8) does: only the former takes both families in
     # one go over the kernel's table, which holds the sockets of all namespaces.
     request = struct.pack("=BBBB48xII", socket.AF_UNSPEC, 0, 0, 0, _EVERY_STATE, 0)
     length = _HEADER.size + len(request)
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     netlink.send(_HEADER.pack(length, _TCPDIAG_GETSOCK, _REQUEST_DUMP, 0, 0) + request)
     buffer = bytearray(_BUFFER)
     done = False
     while not done:
-        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        # The kernel looked during the call before; during this one it looks ahead.
+        looked, before = before, time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         size = netlink.recv_into(buffer)
         places, done = _messages(buffer, size)
         if places:
-            yield now, _full(parse(buffer, places))
+            yield looked, _full(parse(buffer, places))
 
 
 def parse(buffer: bytearray, places: list[int]) -> np.ndarray:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tcptrace.tracer.command import Command
     from tcptrace.tracer.recording import RecordingWriter
     from tcptrace.tracer.session import Session, Stop
+    from tcptrace.tracer.snapshot import SnapshotProcess
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -90,6 +92,7 @@ def command(
     from tcptrace.tracer.output import NewFile
     from tcptrace.tracer.recording import RecordingWriter
     from tcptrace.tracer.session import Session, Stop
+    from tcptrace.tracer.snapshot import SnapshotProcess
 
     wanted = Selection(**taken_from(options))
     path = output or Path(f"tcptrace-{datetime.datetime.now():%Y%m%d-%H%M%S}.arrows")
@@ -102,7 +105,8 @@ def command(
             file.publish()
             _announce(capture, ready_file)
             ending = _Ending(stop, child, duration, max_size, writer)
-            _record(capture, writer, session, ending, settle, quiet=child is not None)
+            ask = partial(SnapshotProcess, wanted.netns, header["hz"])
+            _record(capture, writer, session, ending, settle, ask, quiet=child is not None)
         finally:
             if child is not None:
                 child.stop()
@@ -170,6 +174,11 @@ class _Ending:
             return "the file reached --max-size"
         return None
 
+    def interrupted(self) -> str | None:
+        """Give the signal that ends waiting for a snapshot; None to go on."""
+        number = self._stop.take()
+        return None if number is None else _name(number)
+
     def settling(self, seconds: float) -> Callable[[], str | None]:
         """Make the question that ends settling, from now on."""
         deadline = time.monotonic() + seconds
@@ -193,10 +202,14 @@ def _record(
     session: "Session",
     ending: _Ending,
     settle: float,
+    ask: "Callable[[], SnapshotProcess]",
     *,
     quiet: bool,
 ) -> None:
-    """Record, settle, finish, and say what to do next; ``quiet``: no status line."""
+    """Record, settle, finish, and say what to do next.
+
+    ``ask``: what starts a snapshot. ``quiet``: no status line.
+    """
     from tcptrace.tracer.header import kernel_counters, recording_time
     from tcptrace.tracer.status import StatusLine
 
@@ -206,14 +219,28 @@ def _record(
     line = StatusLine(lambda: writer.size)
     started = time.monotonic()
     try:
+        session.ask("start", ask())
         reason = session.run(ending.recording, (lambda _: None) if quiet else line.show)
+        session.complete(ending.interrupted)
+        session.ask("end", ask())
+        session.complete(ending.interrupted)
         if settle and session.waiting:
             session.settle(ending.settling(settle), now(), line.show_settling)
+            if session.waiting:
+                # Which of these were in FIN_WAIT_2 and are in TIME_WAIT by now.
+                session.ask("end", ask())
+                session.complete(ending.interrupted)
+        # Only now: between the last look at the sockets and this, nothing is missed.
         capture.detach()
         session.finish()
     finally:
         line.clear()
+        session.abandon("recording failed")
+    for when, problem in session.snapshots.items():
+        if problem is not None:
+            click.echo(f"tcptrace: at the {when} of the recording: {problem}", err=True)
     final = {"ended": now(), "reason": reason, "mib": kernel_counters()}
+    final |= {"snapshots": session.snapshots}
     writer.finish(session.seen, session.lost, final | session.settling)
     _summarise(session, writer, time.monotonic() - started)
 

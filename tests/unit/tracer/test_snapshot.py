@@ -15,6 +15,8 @@ from tcptrace.tracer.layout import EVENT
 from tcptrace.tracer.namespaces import mounted_namespaces
 from tcptrace.tracer.snapshot import SnapshotProcess
 
+UNKNOWN = "sockets that made no event are not known"
+
 
 def program(folder: Path, text: str) -> str:
     """An executable that stands in for Python."""
@@ -59,7 +61,7 @@ def test_one_that_takes_too_long_is_given_up(
     monkeypatch.setattr(snapshot, "TIME_LIMIT", 0.5)
     process = SnapshotProcess()
     assert len(outcome(process)) == 0
-    assert process.problem == "asking for the sockets took longer than 0.5 s"
+    assert process.problem == f"{UNKNOWN}: asking for them took longer than 0.5 s"
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
 
@@ -68,9 +70,9 @@ def test_one_that_takes_too_long_is_given_up(
     ("text", "problem"),
     [
         ("echo one >&2; echo two >&2; exit 1", "two"),
-        ("exit 3", "it ended with 3"),
-        ("kill -9 $$", "it ended with -9"),
-        ("printf 0123456789; exit 0", "its answer is cut off"),
+        ("exit 3", "the process that asks ended with 3"),
+        ("kill -9 $$", "the process that asks ended with -9"),
+        ("printf 0123456789; exit 0", "the answer is cut off"),
     ],
 )
 def test_one_that_fails_gives_none_and_says_why(
@@ -79,7 +81,7 @@ def test_one_that_fails_gives_none_and_says_why(
     monkeypatch.setattr(sys, "executable", program(tmp_path, text))
     process = SnapshotProcess()
     assert len(outcome(process)) == 0
-    assert process.problem == problem
+    assert process.problem == f"{UNKNOWN}: {problem}"
 
 
 def test_what_is_missing_is_said_beside_what_there_is(
@@ -87,11 +89,11 @@ def test_what_is_missing_is_said_beside_what_there_is(
 ) -> None:
     rows = tmp_path / "rows"
     rows.write_bytes(np.zeros(2, EVENT).tobytes())
-    text = f"echo 'namespace 5 is not known' >&2; cat {rows}"
+    text = f"echo 'no namespace 5' >&2; echo 'no namespace 6' >&2; cat {rows}"
     monkeypatch.setattr(sys, "executable", program(tmp_path, text))
     process = SnapshotProcess()
     assert len(outcome(process)) == 2
-    assert process.problem == "namespace 5 is not known"
+    assert process.problem == "no namespace 5 (and 1 more)"
 
 
 def test_directory_it_is_started_in_is_not_imported_from(
