@@ -16,6 +16,7 @@ _TIME = 11
 _STATE = 11
 #: A dwell time is shown from here on, ns: below, the times on the left say enough.
 _DWELL = 1_000_000
+_WITHOUT_DWELL = ("CLOSE", "LISTEN")
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def _state_rows(changes: list[StateChange], inner: int) -> list[_Row]:
         note = change.note
         if (
             previous is not None
-            and previous.state != "CLOSE"
+            and previous.state not in _WITHOUT_DWELL
             and change.time - previous.time >= _DWELL
         ):
             dwell = f"{previous.state} {seconds(change.time - previous.time)}"

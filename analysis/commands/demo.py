@@ -1,6 +1,7 @@
 """``tcptrace demo``: the experiments."""
 
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -14,8 +15,10 @@ from rich.text import Text
 
 from tcptrace.analysis.demo.experiments import EXPERIMENTS
 from tcptrace.analysis.demo.present import as_json, summary, text
-from tcptrace.analysis.demo.runner import Run, run_all
+from tcptrace.analysis.demo.runner import Run, require_root, run_all
+from tcptrace.analysis.demo.stage import ENDINGS
 from tcptrace.tracer.errors import OutputError
+from tcptrace.tracer.output import calling_user
 
 
 @click.command("demo")
@@ -49,7 +52,8 @@ def command(
             click.echo(f"{name:24} {experiment.summary}")
         return
     wanted = _wanted(names, everything)
-    folder = _folder(directory)
+    require_root()
+    folder = _folder(directory, wanted)
     signal.signal(signal.SIGTERM, _interrupt)
     with _Display(len(wanted)) as display:
         runs = run_all([EXPERIMENTS[name]() for name in wanted], folder, display.update)
@@ -75,11 +79,20 @@ def _wanted(names: tuple[str, ...], everything: bool) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _folder(directory: Path | None) -> Path:
-    if directory is None:
-        return Path(tempfile.mkdtemp(prefix="tcptrace-demo-"))
+def _folder(directory: Path | None, wanted: list[str]) -> Path:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        if directory is None:
+            directory = Path(tempfile.mkdtemp(prefix="tcptrace-demo-"))
+        elif not directory.is_dir():
+            directory.mkdir(parents=True)
+        else:
+            for path in (directory / f"{name}{end}" for name in wanted for end in ENDINGS):
+                if os.path.lexists(path):
+                    raise OutputError(f"{path} exists: use another folder (-o)")
+            return directory
+        owner = calling_user()
+        if owner is not None:
+            os.chown(directory, *owner)
     except OSError as error:
         raise OutputError(f"cannot make the folder {directory}: {error.strerror}") from error
     return directory

@@ -6,8 +6,8 @@ import pandas as pd
 
 from tcptrace.analysis.demo.capture import Capture, ExperimentError, Side, Sighting
 from tcptrace.analysis.demo.claims import CLAIMS
-from tcptrace.analysis.demo.states import state_changes
-from tcptrace.analysis.ladder import Arrow, ladder
+from tcptrace.analysis.demo.states import listens, state_changes
+from tcptrace.analysis.ladder import Arrow, StateChange, ladder
 from tcptrace.analysis.recording import Recording
 
 HOLDS = "holds"
@@ -106,6 +106,12 @@ class Evidence:
             change
             for side in ("left", "right")
             for change in state_changes(self.recording, self.netns[side], side, port)
+        ]
+        start = min((change.time for change in changes), default=0)
+        changes[:0] = [
+            StateChange(start, side, "LISTEN")
+            for side, inode in self.netns.items()
+            if listens(self.recording, inode, port)
         ]
         return ladder(*names, changes, self._arrows(port), most=_MOST_SEGMENTS)
 

@@ -9,8 +9,10 @@ import struct
 from pathlib import Path
 
 from tcptrace.analysis.demo.capture import Sighting
+from tcptrace.analysis.output import new_file
 
-_LINKTYPE_RAW = 101
+#: LINKTYPE_IPV4; with LINKTYPE_RAW tcpdump refuses a second interface.
+_LINKTYPE_IPV4 = 228
 _OPTION_COMMENT, _OPTION_NAME, _OPTION_RESOLUTION = 1, 2, 9
 
 
@@ -28,7 +30,10 @@ def _block(kind: int, body: bytes) -> bytes:
 
 
 def write(path: Path, names: tuple[str, str], sightings: list[Sighting], offset: int) -> None:
-    """Write a capture; ``offset`` (ns) turns its CLOCK_MONOTONIC times into UTC."""
+    """Write a capture; ``offset`` (ns) turns its CLOCK_MONOTONIC times into UTC.
+
+    Raises :class:`tcptrace.tracer.errors.OutputError`.
+    """
     section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
     blocks = [_block(0x0A0D0D0A, section)]
     for name in names:
@@ -37,7 +42,7 @@ def write(path: Path, names: tuple[str, str], sightings: list[Sighting], offset:
             + _option(_OPTION_RESOLUTION, b"\x09")
             + _option(0, b"")
         )
-        blocks.append(_block(1, struct.pack("<HHI", _LINKTYPE_RAW, 0, 0) + options))
+        blocks.append(_block(1, struct.pack("<HHI", _LINKTYPE_IPV4, 0, 0) + options))
     for sighting in sorted(sightings, key=lambda one: one.time):
         packet = sighting.segment.packet
         moment = sighting.time + offset
@@ -54,4 +59,5 @@ def write(path: Path, names: tuple[str, str], sightings: list[Sighting], offset:
         if sighting.fate != "delivered":
             comment = _option(_OPTION_COMMENT, sighting.fate.encode()) + _option(0, b"")
         blocks.append(_block(6, body + _padded(packet) + comment))
-    path.write_bytes(b"".join(blocks))
+    with new_file(path) as stream:
+        stream.write(b"".join(blocks))

@@ -29,7 +29,7 @@ class Recorder:
         self._process = subprocess.Popen(
             [
                 *("setpriv", "--pdeathsig", "TERM", "--"),
-                *(sys.executable, "-m", "tcptrace.tracer", "record", "-o", str(path), "--force"),
+                *(sys.executable, "-m", "tcptrace.tracer", "record", "-o", str(path)),
                 *("--ready-file", str(self._ready), "--duration", str(_LIFE), *filters),
             ],
             stdin=subprocess.DEVNULL,

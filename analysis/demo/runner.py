@@ -16,6 +16,12 @@ from tcptrace.analysis.recording import read
 from tcptrace.tracer.errors import PreflightError, TcptraceError
 
 
+def require_root() -> None:
+    """Raise :class:`PreflightError` unless this is root."""
+    if os.geteuid() != 0:
+        raise PreflightError("demo makes network namespaces and records: run it with sudo")
+
+
 @dataclass
 class Run:
     """One experiment's run; ``error`` is the line that ended it before its time."""
@@ -52,8 +58,6 @@ def run_all(
     called again and again while they run. Recordings and captures are left in
     ``directory``. Raises :class:`PreflightError` where no experiment can run.
     """
-    if os.geteuid() != 0:
-        raise PreflightError("demo makes network namespaces and records: run it with sudo")
     runs = [Run(experiment, directory) for experiment in experiments]
     stop = threading.Event()
     threads = ThreadPoolExecutor(len(runs))

@@ -14,6 +14,8 @@ from tcptrace.analysis.demo.programs import Program
 from tcptrace.analysis.demo.recorder import Recorder
 from tcptrace.analysis.demo.sockets import sockets, states
 
+#: What a run leaves: its recording and its capture.
+ENDINGS = (".arrows", ".pcapng")
 #: Longer than any TIME_WAIT lives on any kernel (60 s and one turn of the timer wheel).
 _TIME_WAIT_PATIENCE = 90.0
 
@@ -36,8 +38,7 @@ class Stage:
         mtu: int = 1500,
         patient: bool = False,
     ) -> None:
-        self.recording = directory / f"{name}.arrows"
-        self.pcapng = directory / f"{name}.pcapng"
+        self.recording, self.pcapng = (directory / f"{name}{end}" for end in ENDINGS)
         self.status = "setting up"
         self.skipped: list[str] = []
         self._stop = stop

@@ -71,6 +71,16 @@ def state_changes(recording: Recording, netns: int, side: Side, port: int) -> li
     return sorted(changes, key=lambda change: change.time)
 
 
+def listens(recording: Recording, netns: int, port: int) -> bool:
+    """Tell whether a listener in ``netns`` took the first connection with ``port``."""
+    table = recording.connections
+    mine = table[(table["netns"] == netns) & (table["role"] == "server")]
+    ports = mine.loc[(mine["local_port"] == port) | (mine["remote_port"] == port), "local_port"]
+    events = recording.events
+    opened = (events["netns"] == netns) & (events["new_state"] == "LISTEN")
+    return bool(events.loc[opened, "local_port"].isin([port, *ports]).any())
+
+
 def _time_waits(recording: Recording, netns: int, port: int) -> list[int]:
     """List when TIME_WAITs began, as the analysis found out.
 
