@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,14 +12,18 @@ from tcptrace.tracer.errors import PreflightError
 
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _TRACEFS = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
+_STATUS = Path("/proc/self/status")
 _CAPABILITIES = {"CAP_BPF": 39, "CAP_PERFMON": 38, "CAP_SYS_ADMIN": 21}
+#: Where Debian's python3-bpfcc puts bcc.
+_SYSTEM_BCC = Path("/usr/lib/python3/dist-packages/bcc")
+_RING_SIZE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Check:
     """One thing looked at. ``required``: nothing can be recorded without it.
 
-    ``lost``: what a recording lacks without it. ``fix``: what to do, in one line.
+    ``lost``: what a recording lacks without it. ``fix``: what to do.
     """
 
     name: str
@@ -32,76 +37,76 @@ class Check:
 def check_rights() -> Check:
     """Look at the rights BPF needs: root, or CAP_BPF and CAP_PERFMON."""
     held = 0
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in _STATUS.read_text().splitlines():
         if line.startswith("CapEff:"):
             held = int(line.split()[1], 16)
     has = {name: bool(held >> bit & 1) for name, bit in _CAPABILITIES.items()}
     ok = has["CAP_SYS_ADMIN"] or (has["CAP_BPF"] and has["CAP_PERFMON"])
+    user = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
     return Check(
         "rights",
         ok,
-        "root" if os.geteuid() == 0 and ok else f"user {os.geteuid()}",
+        user if ok == (user == "root") else f"{user}, {'with' if ok else 'without'} CAP_BPF",
         lost="everything",
-        fix="run it as root: sudo tcptrace record",
+        fix="sudo tcptrace record",
     )
 
 
 def check_bcc() -> Check:
     """Look for the Python module bcc, without importing it."""
     found = find_spec("bcc") is not None
-    return Check(
-        "bcc",
-        found,
-        "found" if found else "missing",
-        lost="everything",
-        fix="apt-get install python3-bpfcc (Debian, Ubuntu); dnf install python3-bcc (Fedora)",
-    )
+    fix = "apt-get install python3-bpfcc (Debian, Ubuntu) or dnf install python3-bcc (Fedora)"
+    if not found and sys.prefix != sys.base_prefix and _SYSTEM_BCC.exists():
+        fix = (
+            f"it is in {_SYSTEM_BCC.parent}, which the virtual environment {sys.prefix} does not "
+            "see: make it with --system-site-packages and the distribution's python3"
+        )
+    return Check("bcc", found, "found" if found else "missing", lost="everything", fix=fix)
 
 
 def _lockdown() -> Check:
     try:
         text = _LOCKDOWN.read_text()
-    except OSError:
-        text = "[none]"
+    except OSError as error:
+        return Check("lockdown", True, f"not known: {error.strerror}", required=False)
     mode = text.partition("[")[2].partition("]")[0] or "none"
     return Check(
         "lockdown",
         mode != "confidentiality",
         mode,
         lost="everything",
-        fix="boot without lockdown=confidentiality",
+        fix="boot with lockdown=integrity, or without",
     )
 
 
 def _tracefs() -> Check:
-    mounted = any(path.is_dir() for path in _TRACEFS)
-    return Check(
-        "tracefs",
-        True,
-        "mounted" if mounted else "not mounted; not needed, raw tracepoints do without it",
-        required=False,
-    )
+    mounted = any(os.access(path, os.F_OK) for path in _TRACEFS)
+    found = "mounted" if mounted else "not mounted, or not to be seen"
+    return Check("tracefs", True, f"{found}; raw tracepoints do without it", required=False)
 
 
-def _kernel_features() -> Iterator[Check]:
-    """Look at BTF, the ring buffer, each tracepoint."""
-    # Imported late: numpy and pyarrow are not needed to say that rights are missing.
+def _ring_buffer() -> Check:
     from tcptrace.tracer import bpf
+
+    try:
+        os.close(bpf.create_map(bpf.MAP_RINGBUF, 0, 0, _RING_SIZE, 0, "check"))
+    except OSError as error:
+        return Check(
+            "BPF ring buffer",
+            False,
+            error.strerror or str(error),
+            lost="everything",
+            fix="Linux 5.8 or newer; in a container, its seccomp profile must allow bpf(2)",
+        )
+    return Check("BPF ring buffer", True, "works")
+
+
+def _tracepoints(*, privileged: bool) -> Iterator[Check]:
+    """Look at BTF and each tracepoint; what only root can see, only with rights."""
     from tcptrace.tracer.btf import VMLINUX, Btf
     from tcptrace.tracer.offsets import kernel_facts
     from tcptrace.tracer.probes import PROBES, REQUIRED
 
-    try:
-        os.close(bpf.create_map(bpf.MAP_RINGBUF, 0, 0, 4096 * 16, 0, "check"))
-        yield Check("ring buffer", True, "works")
-    except OSError as error:
-        yield Check(
-            "ring buffer",
-            False,
-            error.strerror or str(error),
-            lost="everything",
-            fix="Linux 5.8 or newer, and kernel.unprivileged_bpf or rights as above",
-        )
     try:
         btf = Btf()
         facts = kernel_facts(btf)
@@ -111,39 +116,61 @@ def _kernel_features() -> Iterator[Check]:
             False,
             str(error),
             lost="everything",
-            fix="use a distribution kernel (CONFIG_DEBUG_INFO_BTF)",
+            fix="a distribution's kernel (built with CONFIG_DEBUG_INFO_BTF)",
         )
         return
     yield Check("BTF", True, str(VMLINUX))
     for probe in PROBES:
-        reason = facts.missing.get(probe.family)
-        if reason is None and btf.tracepoint_arguments(probe.tracepoint) is None:
+        reason = facts.missing.get(probe.family) if privileged else None
+        if btf.tracepoint_arguments(probe.tracepoint) is None:
             reason = "this kernel does not have it"
+        hidden = "kptr_restrict" in (reason or "")
         yield Check(
             probe.name,
             reason is None,
             reason or "available",
             required=probe.name in REQUIRED,
             lost=probe.without,
-            fix="a newer kernel" if "kptr_restrict" not in (reason or "") else "see above",
+            fix="sysctl kernel.kptr_restrict=1" if hidden else "a newer kernel",
         )
-    for note in facts.notes:
+    for note in facts.notes if privileged else ():
         yield Check("note", True, note, required=False)
 
 
+def _attach() -> Check:
+    """Attach the probes for a moment: nothing else is proof."""
+    from tcptrace.tracer.capture import Capture
+
+    try:
+        with Capture.start(_RING_SIZE) as capture:
+            attached = sum(bool(probe["attached"]) for probe in capture.probes.values())
+            return Check("attach", True, f"{attached} of {len(capture.probes)} probes attached")
+    except PreflightError as error:
+        return Check("attach", False, str(error), lost="everything")
+
+
 def checks() -> Iterator[Check]:
-    """Look at everything, what is cheapest first."""
+    """Look at everything, what is cheapest first; at last, try it."""
     yield Check("kernel", True, f"{platform.release()} {platform.machine()}", required=False)
-    yield check_rights()
-    yield check_bcc()
-    yield _lockdown()
+    rights = check_rights()
+    seen = [rights, check_bcc(), _lockdown()]
+    yield from seen
     yield _tracefs()
-    yield from _kernel_features()
+    if rights.ok:
+        seen.append(_ring_buffer())
+        yield seen[-1]
+    for check in _tracepoints(privileged=rights.ok):
+        seen.append(check)
+        yield check
+    if all(check.ok for check in seen if check.required):
+        yield _attach()
 
 
 def require_rights_and_bcc() -> None:
     """Raise :class:`PreflightError` with the fix if one of the two is missing."""
-    for check in (check_rights(), check_bcc()):
+    for check, what in (
+        (check_rights(), "recording needs root"),
+        (check_bcc(), "the Python module bcc is missing"),
+    ):
         if not check.ok:
-            what = "this needs root" if check.name == "rights" else "the module bcc is missing"
             raise PreflightError(f"{what}: {check.fix}")

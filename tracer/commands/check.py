@@ -12,13 +12,18 @@ _WIDTH = 78
 
 def _show(check: Check) -> None:
     mark = "ok" if check.ok else ("NO" if check.required else "no")
-    click.echo(f"{mark:3} {check.name:26} {check.found}"[:_WIDTH])
-    if check.ok:
-        return
-    for label, text in (("lost", check.lost), ("fix", check.fix)):
+    lines = [(f"{mark:3} {check.name:25} ", check.found)]
+    if not check.ok:
+        said = {"lost": check.lost, "fix": check.fix}
+        lines += [(f"      {label}: ", text) for label, text in said.items() if text]
+    for label, text in lines:
         click.echo(
             textwrap.fill(
-                text, _WIDTH, initial_indent=f"      {label}: ", subsequent_indent=" " * 12
+                text,
+                _WIDTH,
+                initial_indent=label,
+                subsequent_indent=" " * len(label),
+                break_on_hyphens=False,
             )
         )
 
