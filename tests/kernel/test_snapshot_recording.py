@@ -1,0 +1,123 @@
+"""What a recording knows of sockets that made no event while it ran."""
+
+from __future__ import annotations
+
+import pytest
+
+from .duo import PORT, Duo
+from .lab import Lab
+from .rows import Rows
+from .scenarios import REPEATS, orderly
+
+
+def sides(duo: Duo) -> list[tuple[object, object]]:
+    return [(duo.client, duo.pair.client), (duo.server, duo.pair.server)]
+
+
+def test_connections_that_did_nothing_have_state_owner_and_other_end(lab: Lab) -> None:
+    duo = Duo(lab)
+    duo.connect_many(REPEATS)
+    recorder = lab.record()
+    recorder.stop()
+    recording = recorder.read()
+    assert recording.final["snapshots"] == {"start": None, "end": None}
+    rows = Rows(recording)
+    for program, space in sides(duo):
+        own = rows.of(space)
+        assert len(own) == REPEATS
+        for row in own:
+            assert (row["pid"], row["comm"]) == (program.pid, program.name)
+            assert (row["state"], row["outcome"]) == ("ESTABLISHED", "open")
+            assert (row["opened"], row["closed"], row["censored"]) == (None, None, "both")
+    shared = [{row["conversation"] for row in rows.of(space)} for _, space in sides(duo)]
+    assert shared[0] == shared[1]
+    assert None not in shared[0]
+
+
+def test_accepted_connection_still_open_has_its_owner(lab: Lab) -> None:
+    duo = Duo(lab)
+    recorder = lab.record()
+    for near, far in duo.connect_many(REPEATS):
+        near.shut()
+        far.read_to_end()
+    duo.pair.server.wait_for(CLOSE_WAIT=REPEATS)
+    recorder.stop()
+    own = Rows(recorder.read()).of(duo.pair.server)
+    assert len(own) == REPEATS
+    for row in own:
+        assert (row["role"], row["state"], row["censored"]) == ("server", "CLOSE_WAIT", "right")
+        assert (row["pid"], row["comm"]) == (duo.server.pid, "tt-server")
+
+
+def test_orphan_that_became_time_wait_without_an_event_is_in_time_wait(lab: Lab) -> None:
+    duo = Duo(lab)
+    recorder = lab.record()
+    ends = duo.connect_many(REPEATS)
+    for near, _ in ends[1:]:
+        near.close()
+    # All are FIN_WAIT_2 mini-sockets; a FIN so soon re-arms the timer in its bucket.
+    duo.pair.client.wait_for(FIN_WAIT_2=REPEATS - 1)
+    for _, far in ends[2:]:
+        far.close()
+    duo.pair.client.wait_for(FIN_WAIT_2=1, TIME_WAIT=REPEATS - 2)
+    recorder.stop()
+    recording = recorder.read()
+    events = recording.events[recording.events["netns"] == duo.pair.client.inode]
+    started = (events["kind"] == "timewait_start") & (events["new_state"] == "TIME_WAIT")
+    assert started.sum() < REPEATS - 2, "every FIN made an event: nothing is shown here"
+    states = {row["local_port"]: row["state"] for row in Rows(recording).of(duo.pair.client)}
+    expected = ["ESTABLISHED", "FIN_WAIT_2"] + ["TIME_WAIT"] * (REPEATS - 2)
+    assert states == {near.port: state for (near, _), state in zip(ends, expected, strict=True)}
+
+
+def test_time_wait_older_than_the_recording_is_left_censored_and_open(lab: Lab) -> None:
+    duo = Duo(lab)
+    for near, far in duo.connect_many(REPEATS):
+        orderly(near, far)
+    duo.pair.client.wait_for(TIME_WAIT=REPEATS)
+    recorder = lab.record()
+    recorder.stop()
+    rows = Rows(recorder.read())
+    waits = rows.time_wait(duo.pair.client)
+    assert len(waits) == REPEATS
+    assert {(wait["end"], wait["censored"]) for wait in waits} == {("open", "both")}
+    assert {row["state"] for row in rows.of(duo.pair.client)} == {"TIME_WAIT"}
+
+
+def test_each_connection_is_told_once_whatever_goes_on_meanwhile(lab: Lab) -> None:
+    duo = Duo(lab)
+    held = duo.connect_many(REPEATS)
+    for near, far in held[:5]:
+        orderly(near, far)
+    recorder = lab.record()
+    # The snapshot is under way.
+    for near, far in held[5:10]:
+        orderly(near, far)
+    more = duo.connect_many(REPEATS)
+    for near, far in more[:5]:
+        orderly(far, near)
+    duo.pair.wait_quiet()
+    recorder.stop()
+    rows = Rows(recorder.read())
+    told = sorted(row["local_port"] for row in rows.of(duo.pair.client))
+    assert told == sorted(near.port for near, _ in [*held, *more])
+    states = {row["local_port"]: row["state"] for row in rows.of(duo.pair.client)}
+    for number, (near, _) in enumerate(held):
+        assert states[near.port] == ("TIME_WAIT" if number < 10 else "ESTABLISHED")
+
+
+@pytest.mark.parametrize("option", ["--local-port", "--pid", "--netns", "--comm"])
+def test_filters_hold_for_sockets_that_did_nothing(lab: Lab, option: str) -> None:
+    duo = Duo(lab)
+    duo.connect_many(REPEATS)
+    wanted = {
+        "--local-port": PORT,
+        "--pid": duo.server.pid,
+        "--netns": duo.pair.server.inode,
+        "--comm": duo.server.name,
+    }
+    recorder = lab.record(option, str(wanted[option]))
+    recorder.stop()
+    rows = Rows(recorder.read())
+    assert len(rows.of(duo.pair.server)) == REPEATS
+    assert not rows.of(duo.pair.client)
