@@ -28,6 +28,7 @@ class Rows:
     """`connections` and `time_wait` of a recording."""
 
     def __init__(self, recording: Any) -> None:
+        assert not recording.lost, f"{recording.lost} events lost: the machine was too busy"
         self.recording = recording
         self._rows = plain(recording.connections)
         self._time_wait = plain(recording.time_wait)
