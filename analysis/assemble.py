@@ -62,11 +62,15 @@ class Rows:
         #: Known from snapshots alone.
         self.idle = (self.life < 0) & (self.wait < 0)
         self.lives, self.waits = lives, waits
+        #: Per life: when it closed, or gave way to a timewait socket; ALWAYS if it did not.
+        self.life_until = np.where(lives.ends, lives.last, spread(waits.seen, wait_of_life, ALWAYS))
         # Closed unseen, or perhaps: its address was born again, or events were lost.
-        gone = ~lives.ends & (reborn | (lives.last < observed.lost_until))
+        gone = (self.life_until == ALWAYS) & (reborn | (lives.last < observed.lost_until))
         last_seen = column(np.full(len(chosen), UNSEEN), no_life, idle_until)
         self.gone = self.of_life(gone, False) | (self.idle & (last_seen < observed.lost_until))
-        self.ends = self.of_life(lives.ends, False)
+        lost = (waits.end == tw.OPEN) & (waits.followed | (waits.last < observed.lost_until))
+        #: Timewait sockets that went on for an unknown time.
+        self.lost_sight = self.of_wait(lost, False)
 
     def __len__(self) -> int:
         return len(self.life)
@@ -93,7 +97,9 @@ class Rows:
     @cached_property
     def wait_end(self) -> np.ndarray:
         """How the timewait socket ended: index into ``timewait.ENDS``."""
-        return self.of_wait(self.waits.end, tw.UNKNOWN)
+        end = self.of_wait(self.waits.end, tw.UNKNOWN)
+        end[self.lost_sight] = tw.UNKNOWN
+        return end
 
     @cached_property
     def began(self) -> np.ndarray:
@@ -102,8 +108,9 @@ class Rows:
 
     @cached_property
     def stopped(self) -> np.ndarray:
-        """When the timewait socket ended, or the recording."""
+        """When the timewait socket ended, or was last there for sure."""
         ended = self.of_wait(self.waits.ended, ALWAYS)
+        ended[self.lost_sight] = self.of_wait(self.waits.last, ALWAYS)[self.lost_sight]
         stopped: np.ndarray = np.minimum(ended, self.observed.ended)
         return stopped
 
@@ -111,7 +118,8 @@ class Rows:
     def outcome(self) -> np.ndarray:
         """How it ended: index into ``outcomes.OUTCOMES``."""
         result = self.of_life(how.outcomes(self.lives), how.UNKNOWN)
-        result[((self.life >= 0) | self.idle) & ~self.ends & ~self.gone] = how.OPEN
+        still = self.of_life(self.life_until, ALWAYS) == ALWAYS
+        result[((self.life >= 0) | self.idle) & still & ~self.gone] = how.OPEN
         result[self.in_time_wait] = how.FINISHED
         for end, outcome in (
             (tw.OPEN, how.OPEN),
@@ -155,25 +163,30 @@ class Rows:
 
     @cached_property
     def still_waiting(self) -> np.ndarray:
-        """TIME_WAIT was still running at the end of the recording."""
-        waiting: np.ndarray = self.in_time_wait & (self.wait_end == tw.OPEN)
+        """TIME_WAIT was still running when last heard of."""
+        running = self.of_wait(self.waits.end == tw.OPEN, False)
+        waiting: np.ndarray = self.in_time_wait & running
         return waiting
 
     @cached_property
     def closed(self) -> np.ndarray:
         """When it was over but for TIME_WAIT, ns; NEVER if it is not, or if unknown."""
-        at = self.of_life(np.where(self.lives.ends, self.lives.last, NEVER), NEVER)
+        at = self.of_life(self.life_until, NEVER)
+        at[at == ALWAYS] = NEVER
         at = np.where(self.in_time_wait & (self.began > at), self.began, at)
         at = np.where(self.in_time_wait & (self.life < 0), self.began, at)
-        half_open = self.half_closed & (self.wait_end == tw.OPEN)
-        at = np.where(self.half_closed, np.where(half_open, NEVER, self.stopped), at)
+        ended = self.of_wait(self.waits.ended, ALWAYS)
+        at = np.where(self.half_closed, np.where(ended == ALWAYS, NEVER, ended), at)
         return np.where(at < self.observed.started, NEVER, at)
 
     @cached_property
     def state(self) -> np.ndarray:
         """The last state known."""
-        state = self.of_life(self.lives.state, STATE["CLOSE"]).astype(np.int64)
+        over = self.life_until != ALWAYS
+        last = np.where(over, STATE["CLOSE"], self.lives.state)
+        state = self.of_life(last, STATE["CLOSE"]).astype(np.int64)
         state[self.idle] = self.events.new[self.snapshot[self.idle]]
         state[self.still_waiting] = STATE["TIME_WAIT"]
-        state[self.half_closed & (self.wait_end == tw.OPEN)] = STATE["FIN_WAIT_2"]
+        open_wait = self.of_wait(self.waits.end == tw.OPEN, False)
+        state[self.half_closed & open_wait] = STATE["FIN_WAIT_2"]
         return state

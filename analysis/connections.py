@@ -9,11 +9,12 @@ import pandas as pd
 import pyarrow as pa
 
 from tcptrace.analysis import outcomes as how
+from tcptrace.analysis.addresses import split_rows
 from tcptrace.analysis.assemble import TIME_WAIT_ENDS, UNSEEN, Rows
 from tcptrace.analysis.columns import censored, names, nullable, utc, words
 from tcptrace.analysis.durations import state_seconds, time_wait_seconds
 from tcptrace.analysis.events import event_arrays
-from tcptrace.analysis.lives import find_lives, split_rows
+from tcptrace.analysis.lives import find_lives
 from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
 from tcptrace.analysis.pairs import conversations
 from tcptrace.analysis.snapshots import match, snapshot_rows

@@ -35,32 +35,41 @@ def state_seconds(rows: Rows) -> dict[str, np.ndarray]:
     visited = (lives.entered != NEVER) | (spent > 0)
     visited[before] = True
     going = ~lives.ends
-    spent[index[going], lives.state[going]] += np.maximum(observed.settling - lives.last[going], 0)
+    until = np.minimum(rows.life_until, observed.settling)[going]
+    spent[index[going], lives.state[going]] += np.maximum(until - lives.last[going], 0)
     spent[unknown | ~visited] = np.nan
     result = {
         name: rows.of_life(spent[:, STATE[state]], np.nan) / _SECOND
         for name, state in STATE_SECONDS.items()
     }
-    result["fin_wait_2_s"] = result["fin_wait_2_s"] + _mini_socket_seconds(rows)
+    _add_mini_sockets(result["fin_wait_2_s"], rows)
     for column, state in STATE_SECONDS.items():
         now = rows.state == STATE[state]
         idle = now & rows.idle
-        result[column][idle] = (observed.settling - rows.first[idle]) / _SECOND
+        # Nothing happened to it, so it was in this state from the start.
+        since = rows.first[idle] if observed.lost else observed.started
+        result[column][idle] = (observed.settling - since) / _SECOND
         result[column][now & rows.gone] = np.nan
     return result
 
 
-def _mini_socket_seconds(rows: Rows) -> np.ndarray:
-    """Give FIN_WAIT_2 after the socket proper was given up for a timewait socket."""
-    closed = rows.of_life(rows.lives.last, NEVER)
+def _add_mini_sockets(seconds: np.ndarray, rows: Rows) -> None:
+    """Add FIN_WAIT_2 after the socket proper was given up for a timewait socket."""
+    waits, observed = rows.waits, rows.observed
+    waited = rows.of_wait(rows.events.old[waits.tuple_row] == STATE["FIN_WAIT_2"], False)
+    # One whose beginning was not seen was there all the time, unless that was lost.
+    seen = rows.of_wait(waits.seen, NEVER)
+    older = ~rows.of_wait(waits.whole, True) & (observed.lost == 0)
+    since = rows.of_life(rows.life_until, NEVER)
+    since = np.where(rows.life >= 0, since, np.where(older, observed.started, seen))
     until = np.where(rows.in_time_wait, rows.began, rows.stopped)
-    known = (rows.wait >= 0) & (closed != NEVER) & (until > closed)
-    return np.where(known, until - closed, 0) / _SECOND
+    seconds[waited & (rows.life < 0)] = 0
+    seconds[waited] += np.maximum(until - since, 0)[waited] / _SECOND
+    seconds[waited & ((until == NEVER) | (rows.lost_sight & rows.half_closed))] = np.nan
 
 
 def time_wait_seconds(rows: Rows) -> np.ndarray:
     """Give seconds in TIME_WAIT; of one begun unseen, what is known at least."""
-    armed = rows.of_wait(rows.waits.armed, NEVER)
-    since = np.where(rows.began != NEVER, rows.began, armed)
-    since = np.where(since != NEVER, since, rows.observed.started)
-    return np.where(rows.in_time_wait, (rows.stopped - since) / _SECOND, np.nan)
+    since = rows.of_wait(rows.waits.since, NEVER)
+    lived = (rows.stopped - since) / _SECOND
+    return np.where(rows.in_time_wait, lived, np.nan)

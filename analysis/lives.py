@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tcptrace.analysis.addresses import carry
+from tcptrace.analysis.columns import spread
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.observed import ALWAYS, NEVER
 from tcptrace.analysis.owners import owner_rows
+from tcptrace.analysis.tuples import last_before
 from tcptrace.tracer.schema import DETAIL_ERROR_SHIFT, DETAIL_FIN_RECEIVED, KIND, STATE, STATES
-
-_TIMEWAIT_KINDS = [code for name, code in KIND.items() if name.startswith("timewait")]
 
 
 @dataclass(frozen=True)
@@ -63,61 +64,11 @@ class Lives:
         return len(self.first)
 
 
-def _by_address(events: EventArrays) -> tuple[np.ndarray, np.ndarray]:
-    """Sort events by socket address, keeping their order; tell where an address begins.
-
-    Without a snapshot's rows and resets for no socket (address 0), and request sockets.
-    """
-    wanted = (events.kind >= 0) & (events.socket != 0)
-    wanted &= events.old != STATE["NEW_SYN_RECV"]
-    # A state set again (tcp_set_state() says that, too) is no transition.
-    wanted &= (events.kind != KIND["state"]) | (events.old != events.new)
-    rows = np.flatnonzero(wanted)
-    rows = rows[np.argsort(events.socket[rows], kind="stable")]
-    address = events.socket[rows]
-    begins = np.ones(len(rows), bool)
-    begins[1:] = address[1:] != address[:-1]
-    return rows, begins
-
-
-def _carry(values: np.ndarray, valid: np.ndarray, begins: np.ndarray) -> np.ndarray:
-    """Give at each place the last valid value before it in the same group, else -1."""
-    places = np.where(valid, np.arange(len(values)), -1)
-    before = np.empty_like(places)
-    before[:1] = -1
-    before[1:] = np.maximum.accumulate(places)[:-1]
-    start = np.maximum.accumulate(np.where(begins, np.arange(len(values)), 0))
-    return np.where(before >= start, values[before], -1)
-
-
-def split_rows(events: EventArrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Part the events into those of full sockets and those of timewait sockets.
-
-    Gives the full sockets' events sorted by address, where each address begins, and
-    the timewait sockets' events. A reset sent on behalf of a timewait socket is told by
-    what was last seen at its address.
-    """
-    rows, begins = _by_address(events)
-    kind = events.kind[rows]
-    resets = kind == KIND["reset_sent"]
-    timewait = np.isin(kind, _TIMEWAIT_KINDS)
-    before = _carry(timewait.astype(np.int64), ~resets, begins)
-    timewait |= resets & (before == 1)
-    full = ~timewait
-    address = events.socket[rows[full]]
-    starts = np.ones(len(address), bool)
-    starts[1:] = address[1:] != address[:-1]
-    # A timewait socket seen in between: the page was given away and came back.
-    changes = np.cumsum(timewait)[full]
-    starts[1:] |= changes[1:] != changes[:-1]
-    return rows[full], starts, rows[timewait]
-
-
 def _births(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> np.ndarray:
     """Mark the first event of every life of a full socket."""
     kind, old, new = events.kind[rows], events.old[rows], events.new[rows]
     is_state = kind == KIND["state"]
-    previous = _carry(new.astype(np.int64), is_state, begins)
+    previous = carry(new.astype(np.int64), is_state, begins)
     close = STATE["CLOSE"]
     told = is_state & (old == close)
     told |= is_state & (old == STATE["LISTEN"]) & (new == STATE["SYN_RECV"])
@@ -235,3 +186,22 @@ def _resets(
         "sent": last_sent,
         "row": row,
     }
+
+
+def living(
+    lives: Lives, life_ids: np.ndarray, ids: np.ndarray, times: np.ndarray, late: int = 0
+) -> np.ndarray:
+    """For each (tuple id, time) find the life that had the four-tuple then; -1 if none.
+
+    ``life_ids``: tuple ids of ``lives``. A life whose birth was not recorded may have
+    been there ever since the one before it. ``late``: how much later than true a time
+    may be, ns.
+    """
+    order = np.lexsort((lives.first, life_ids))
+    since = np.full(len(lives), NEVER)
+    same = life_ids[order[1:]] == life_ids[order[:-1]]
+    since[order[1:][same]] = lives.last[order[:-1][same]] + 1
+    since = np.where(lives.begins, lives.first, since)
+    found = last_before(life_ids, since, ids, times)
+    until = np.where(lives.ends, lives.last + late, ALWAYS)
+    return np.where(spread(until, found, NEVER) >= times, found, -1)

@@ -8,6 +8,10 @@ import numpy as np
 NEVER = np.iinfo(np.int64).min
 ALWAYS = np.iinfo(np.int64).max
 
+#: What a snapshot tells may be so much older than it says, ns: the kernel tells it in
+#: advance, a buffer at a time.
+STALE = 1_000_000_000
+
 
 @dataclass(frozen=True)
 class Observed:

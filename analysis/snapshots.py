@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tcptrace.analysis.events import EventArrays
-from tcptrace.analysis.lives import Lives
-from tcptrace.analysis.observed import ALWAYS, NEVER
-from tcptrace.analysis.tuples import last_before
+from tcptrace.analysis.lives import Lives, living
+from tcptrace.analysis.observed import STALE
 from tcptrace.tracer.schema import KIND, STATE
 
 
@@ -31,8 +30,9 @@ class Snapshots:
 def snapshot_rows(events: EventArrays) -> tuple[np.ndarray, np.ndarray]:
     """Give the snapshots' rows of connections and of timewait sockets."""
     existing = events.kind == KIND["existing"]
-    timewait = existing & events.has_detail
-    full = existing & ~events.has_detail & (events.new != STATE["LISTEN"])
+    # Without HZ the time left is not told, but the state is.
+    timewait = existing & (events.has_detail | (events.new == STATE["TIME_WAIT"]))
+    full = existing & ~timewait & (events.new != STATE["LISTEN"])
     return np.flatnonzero(full), np.flatnonzero(timewait)
 
 
@@ -44,11 +44,8 @@ def match(
     ``ids``, ``life_ids``: tuple ids of ``rows`` and of ``lives``, in one numbering.
     """
     time = events.time[rows]
-    opened = np.where(lives.begins, lives.first, NEVER)
-    closed = np.where(lives.ends, lives.last, ALWAYS)
-    life = last_before(life_ids, opened, ids, time)
+    life = living(lives, life_ids, ids, time, STALE)
     found = life >= 0
-    found[found] = closed[life[found]] >= time[found]
     of_life = np.full(len(lives), -1)
     owned = found & (events.pid[rows] != 0)
     of_life[life[owned]] = rows[owned]

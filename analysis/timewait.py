@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tcptrace.analysis.columns import spread
 from tcptrace.analysis.events import EventArrays
-from tcptrace.analysis.lives import Lives
-from tcptrace.analysis.observed import ALWAYS, NEVER
-from tcptrace.analysis.rearms import SECOND, beginnings, is_timer
+from tcptrace.analysis.lives import Lives, living
+from tcptrace.analysis.observed import ALWAYS, NEVER, STALE
+from tcptrace.analysis.rearms import SECOND, beginnings
 from tcptrace.analysis.tuples import last_before
 from tcptrace.tracer.schema import KIND, STATE, TIMEWAIT_SECONDS
 
@@ -22,11 +23,15 @@ from tcptrace.tracer.schema import KIND, STATE, TIMEWAIT_SECONDS
 ENDS = ("open", "expired", "reused_connect", "reused_syn", "reset", "killed", None)
 OPEN, EXPIRED, REUSED_CONNECT, REUSED_SYN, RESET, KILLED, UNKNOWN = range(len(ENDS))
 
+#: What the kernel does in one go comes within microseconds, unless a hypervisor stops
+#: the CPU in between: cancel and start, cancel and expire, reset and cancel.
+_TOGETHER = SECOND // 10
 #: An incoming SYN that was answered with a cookie leaves no request socket; its child,
 #: a round trip later, is then the only sign that it ended a TIME_WAIT. Right behind
 #: the end it is sure enough; a little later something else may have ended it.
 _COOKIE_SURE = SECOND // 1000
 _COOKIE_PERHAPS = SECOND // 10
+_MAX_HZ = 100_000
 
 
 @dataclass(frozen=True)
@@ -34,25 +39,26 @@ class TimeWaits:
     """Lives of timewait sockets, one entry each.
 
     ``life``: the connection's index in :class:`Lives`, -1 if not recorded.
-    ``tuple_row``: an event with its four-tuple. ``seen``: its first event, ns.
-    ``whole``: that was its start. ``began``: when TIME_WAIT began, NEVER if it did
-    not or if that is not known. ``in_time_wait``: whether it ever was in TIME_WAIT,
-    not only in FIN_WAIT_2. ``armed``: when its timer was last armed, as known at the
-    end. ``ended``: ns, ALWAYS while open. ``end``: index into ENDS. ``restarts``: how
-    often TIME_WAIT was started anew, at least.
+    ``tuple_row``: an event with its four-tuple. ``seen``, ``last``: its first and last
+    event, ns. ``whole``: the first was its start. ``in_time_wait``, ``began``,
+    ``since``, ``restarts``: see :class:`tcptrace.analysis.rearms.Beginnings`.
+    ``ended``: ns, ALWAYS while open. ``end``: index into ENDS. ``followed``: another
+    timewait socket had its four-tuple later.
     """
 
     life: np.ndarray
     tuple_id: np.ndarray
     tuple_row: np.ndarray
     seen: np.ndarray
+    last: np.ndarray
     whole: np.ndarray
-    began: np.ndarray
     in_time_wait: np.ndarray
-    armed: np.ndarray
+    began: np.ndarray
+    since: np.ndarray
+    restarts: np.ndarray
     ended: np.ndarray
     end: np.ndarray
-    restarts: np.ndarray
+    followed: np.ndarray
 
     def __len__(self) -> int:
         return len(self.life)
@@ -63,10 +69,11 @@ def jiffy_rate(events: EventArrays, header_hz: object = None) -> int | None:
 
     A timer started in sub-state TIME_WAIT is armed for exactly 60 * HZ jiffies.
     """
-    if isinstance(header_hz, int) and header_hz > 0:
+    if type(header_hz) is int and 0 < header_hz <= _MAX_HZ:
         return header_hz
     starts = events.kind == KIND["timewait_start"]
     starts &= (events.new == STATE["TIME_WAIT"]) & (events.detail > 0)
+    starts &= events.detail <= _MAX_HZ * TIMEWAIT_SECONDS
     if not starts.any():
         return None
     values, counts = np.unique(events.detail[starts], return_counts=True)
@@ -88,102 +95,95 @@ def find_time_waits(
     what its events are sorted by: a snapshot's rows have no address.
     """
     order = np.lexsort((rows, events.time[rows], row_ids))
-    rows, row_ids = rows[order], row_ids[order]
+    all_rows, all_ids = rows[order], row_ids[order]
+    signs = np.isin(events.kind[all_rows], (KIND["reset_sent"], KIND["timewait_reused"]))
+    rows, row_ids = _without_stale(events, all_rows[~signs], all_ids[~signs])
     kind, time = events.kind[rows], events.time[rows]
     starts = kind == KIND["timewait_start"]
+    # The full socket closes right after the first start.
     life = np.full(len(rows), -1)
-    # A connection of which no birth was seen may have been there from the start.
-    opened = np.where(lives.begins, lives.first, NEVER)
-    life[starts] = last_before(life_ids, opened, row_ids[starts], time[starts])
-    still_open = np.where(lives.ends, lives.last, ALWAYS)
-    initial = starts & (life >= 0)
-    initial[initial] = still_open[life[initial]] >= time[initial]
-    life[~initial] = -1
+    life[starts] = living(lives, life_ids, row_ids[starts], time[starts])
 
-    births = initial.copy()
-    births[:1] = True
-    births[1:] |= row_ids[1:] != row_ids[:-1]
-    births[1:] |= (kind[:-1] == KIND["timewait_expire"]) & (kind[1:] != KIND["reset_sent"])
-    births[1:] |= starts[1:] & (kind[:-1] != KIND["timewait_cancel"])
-    seen_alive = (kind == KIND["existing"]) | (kind == KIND["timewait_cancel"])
-    births[1:] |= seen_alive[1:] & (kind[:-1] == KIND["timewait_cancel"])
+    births = np.ones(len(rows), bool)
+    before, after = kind[:-1], kind[1:]
+    together = np.diff(time) <= _TOGETHER
+    goes_on = np.isin(before, (KIND["timewait_start"], KIND["existing"])) & ~starts[1:]
+    cancelled = before == KIND["timewait_cancel"]
+    goes_on |= cancelled & together & (after == KIND["timewait_expire"])
+    goes_on |= cancelled & together & starts[1:] & (life[1:] < 0)
+    births[1:] = (row_ids[1:] != row_ids[:-1]) | ~goes_on
+
     group = np.cumsum(births) - 1
     first = np.flatnonzero(births)
     last = np.append(first[1:], len(rows)) - 1 if len(first) else first
-    return _describe(events, rows, row_ids, lives, life_ids, hz, life, group, first, last)
-
-
-def _describe(
-    events: EventArrays,
-    rows: np.ndarray,
-    row_ids: np.ndarray,
-    lives: Lives,
-    life_ids: np.ndarray,
-    hz: int | None,
-    life: np.ndarray,
-    group: np.ndarray,
-    first: np.ndarray,
-    last: np.ndarray,
-) -> TimeWaits:
-    kind, time = events.kind[rows], events.time[rows]
-    count = len(first)
-    began, in_time_wait, armed, restarts = beginnings(events, rows, group, count, hz)
-    cancelled_at, end = np.full(count, ALWAYS), np.full(count, OPEN)
-    # The timer's last word: a start means it is still running.
-    timer = is_timer(kind)
-    final = np.full(count, -1)
-    final[group[timer]] = np.flatnonzero(timer)
-    has_final = final >= 0
-    stopped = np.zeros(count, bool)
-    stopped[has_final] = kind[final[has_final]] != KIND["timewait_start"]
-    cancelled_at[stopped] = time[final[stopped]]
-    expired = np.zeros(count, bool)
-    expired[group[kind == KIND["timewait_expire"]]] = True
-    end[stopped] = KILLED
-    end[stopped & expired] = EXPIRED
-    result = TimeWaits(
+    begun = beginnings(events, rows, first, group, hz)
+    tuple_id = row_ids[first]
+    followed = np.zeros(len(first), bool)
+    followed[:-1] = tuple_id[1:] == tuple_id[:-1]
+    stopped = np.isin(kind[last], (KIND["timewait_cancel"], KIND["timewait_expire"]))
+    expired = kind[last] == KIND["timewait_expire"]
+    waits = TimeWaits(
         life=life[first],
-        tuple_id=row_ids[first],
+        tuple_id=tuple_id,
         tuple_row=rows[first],
         seen=time[first],
-        whole=kind[first] == KIND["timewait_start"],
-        began=began,
-        in_time_wait=in_time_wait,
-        armed=armed,
-        ended=cancelled_at,
-        end=end,
-        restarts=restarts,
+        last=time[last],
+        whole=starts[first],
+        in_time_wait=begun.in_time_wait,
+        began=begun.began,
+        since=begun.since,
+        restarts=begun.restarts,
+        ended=np.where(stopped, time[last], ALWAYS),
+        end=np.where(expired, EXPIRED, np.where(stopped, KILLED, OPEN)),
+        followed=followed,
     )
-    _name_early_ends(result, kind, group, lives, life_ids)
-    return result
+    _name_early_ends(waits, events, all_rows[signs], all_ids[signs], lives, life_ids)
+    return waits
+
+
+def _without_stale(
+    events: EventArrays, rows: np.ndarray, ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Drop a snapshot's rows of what had just ended when they were written."""
+    kind, time = events.kind[rows], events.time[rows]
+    ended = (kind == KIND["timewait_cancel"]) | (kind == KIND["timewait_expire"])
+    stale = np.zeros(len(rows), bool)
+    stale[1:] = (kind[1:] == KIND["existing"]) & ended[:-1] & (ids[1:] == ids[:-1])
+    stale[1:] &= np.diff(time) <= STALE
+    return rows[~stale], ids[~stale]
 
 
 def _name_early_ends(
     waits: TimeWaits,
-    kind: np.ndarray,
-    group: np.ndarray,
+    events: EventArrays,
+    signs: np.ndarray,
+    sign_ids: np.ndarray,
     lives: Lives,
     life_ids: np.ndarray,
 ) -> None:
-    """Tell reuse and reset from other early ends (fills ``waits.end`` in place)."""
+    """Tell reuse and reset from other early ends (fills ``waits.end`` in place).
+
+    ``signs``: events of resets sent and of SYNs that reused, sorted by tuple and time.
+    """
     early = np.flatnonzero(waits.end == KILLED)
-    end = waits.end
-    by_reset = np.zeros(len(waits), bool)
-    by_reset[group[kind == KIND["reset_sent"]]] = True
-    by_syn = np.zeros(len(waits), bool)
-    by_syn[group[kind == KIND["timewait_reused"]]] = True
+    end, ended, ids = waits.end, waits.ended[early], waits.tuple_id[early]
+    resets = events.kind[signs] == KIND["reset_sent"]
+    time = events.time[signs]
+
+    for within, name in ((_COOKIE_PERHAPS, UNKNOWN), (_COOKIE_SURE, REUSED_SYN)):
+        child = last_before(life_ids, lives.first, ids, ended + within)
+        by_cookie = spread(lives.server & lives.begins, child, False)
+        by_cookie &= spread(lives.first, child, 0) >= ended
+        end[early[by_cookie]] = name
+    # Data is answered by a reset, then the timewait socket goes.
+    reset = last_before(sign_ids[resets], time[resets], ids, ended)
+    end[early[spread(time[resets], reset, NEVER) >= ended - _TOGETHER]] = RESET
     # connect() reports SYN_SENT, then looks for a port: cancels in between, and the
     # next thing its socket reports has the TIME_WAIT's own four-tuple.
-    ended = waits.ended[early]
-    other = last_before(life_ids, lives.first, waits.tuple_id[early], ended)
-    known = other >= 0
-    by_connect = known & lives.client[other] & lives.begins[other]
-    by_connect &= (other != waits.life[early]) & (lives.second[other] >= ended)
-    for within, name in ((_COOKIE_PERHAPS, UNKNOWN), (_COOKIE_SURE, REUSED_SYN)):
-        child = last_before(life_ids, lives.first, waits.tuple_id[early], ended + within)
-        by_cookie = (child >= 0) & lives.server[child] & (lives.first[child] >= ended)
-        end[early[by_cookie]] = name
+    other = last_before(life_ids, lives.first, ids, ended)
+    by_connect = spread(lives.client & lives.begins, other, False)
+    by_connect &= (other != waits.life[early]) & (spread(lives.second, other, 0) >= ended)
     end[early[by_connect]] = REUSED_CONNECT
-    end[by_reset & (end == KILLED)] = RESET
-    stopped_early = (end != EXPIRED) & (end != OPEN)
-    end[by_syn & stopped_early] = REUSED_SYN
+    # The witness: a request socket made right behind.
+    syn = last_before(sign_ids[~resets], time[~resets], ids, ended + _TOGETHER)
+    end[early[spread(time[~resets], syn, NEVER) >= ended]] = REUSED_SYN
