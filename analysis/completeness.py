@@ -31,7 +31,9 @@ def completeness(view: View) -> dict[str, Any]:
     """
     recording = view.recording
     netns = recording.header.get("netns")
-    filtered = bool(recording.header.get("filters")) or bool(view.filters)
+    # A recording of that namespace alone leaves out nothing that its counters count.
+    filtered = recording.header.get("filters") not in (None, {}, {"netns": [netns]})
+    filtered |= bool(view.filters)
     comparable = not filtered and netns is not None
     kernel = _kernel_counts(recording.header.get("mib"), recording.final.get("mib"))
     recorded = (

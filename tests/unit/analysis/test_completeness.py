@@ -68,6 +68,7 @@ def test_the_same_address_used_again_later_is_another_socket():
     [
         {"header": {**HEADER, "mib": BEFORE}},
         {"header": {**HEADER, "netns": NETNS, "filters": {"port": [80]}, "mib": BEFORE}},
+        {"header": {**HEADER, "netns": NETNS, "filters": {"netns": [NETNS + 1]}, "mib": BEFORE}},
     ],
 )
 def test_nothing_is_compared_where_the_two_do_not_cover_the_same(about):
@@ -75,6 +76,14 @@ def test_nothing_is_compared_where_the_two_do_not_cover_the_same(about):
     found = completeness(seen)
     assert not found["comparable"]
     assert all(pair["recorded"] is None for pair in found["counters"].values())
+
+
+def test_a_recording_of_the_counters_namespace_alone_is_compared():
+    header = {**HEADER, "netns": NETNS, "filters": {"netns": [NETNS]}, "mib": BEFORE}
+    seen = view(CLIENT, SERVER, header=header, final={"mib": AFTER})
+    found = completeness(seen)
+    assert found["comparable"]
+    assert found["counters"]["active_opens"] == {"recorded": 1, "kernel": 1}
 
 
 def test_a_filtered_report_compares_nothing():
