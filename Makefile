@@ -38,7 +38,7 @@ setup: .venv/run-stamp  ## Debian packages if missing, and a virtual environment
 # In a network namespace of its own: port 9000 may be in use, and nobody else's connections are
 # wanted. It lives as long as the recorder, so the kernel keeps its TIME_WAIT.
 demo: setup  ## record a server that closes first, follow its TIME_WAIT to the end, report
-	@echo "Recording a server on port 9000 that closes first; its TIME_WAIT takes about a minute"
+	@echo "Recording a server that closes first; its TIME_WAIT takes about a minute"
 	@$(AS_ROOT) unshare --net bash -c 'ip link set lo up; exec "$$@"' - \
 		$(BIN)/tcptrace record --netns /proc/self/ns/net --settle 75 --force -o demo.arrows -- \
 		tests/demo/server_closes_first.py
