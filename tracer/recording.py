@@ -83,6 +83,8 @@ class RecordingWriter:
                 f"{kept if self.size else 'nothing was recorded'}"
             ) from error
         self.size += len(data)
+        if os.fstat(self._descriptor).st_nlink == 0:
+            raise OutputError(f"{self.name}: was removed: recording stopped, nothing is left of it")
 
     def _cut_back(self) -> None:
         """Drop a half-written batch; where even that fails, readers stop before it."""

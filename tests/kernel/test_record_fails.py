@@ -89,15 +89,14 @@ def test_disk_that_fills_up_ends_it_and_all_before_can_be_read(
     assert 0 < len(clients) <= made
 
 
-def test_disk_that_turns_read_only_ends_it(lab: Lab, start: Start, disk: Path) -> None:
-    space = lab.namespace()
-    # A file open for writing keeps a file system writable: what fails is the disk below.
-    run = start("--netns", space.name, output=disk / "run.arrows")
+def test_removed_directory_ends_it(lab: Lab, start: Start, tmp_path: Path) -> None:
+    space, folder = lab.namespace(), tmp_path / "folder"
+    folder.mkdir()
+    run = start("--netns", space.name, output=folder / "run.arrows")
     run.wait_ready()
-    (disk / "run.arrows").unlink()
-    (disk / "filler").write_bytes(b"x" * (48 << 10))
+    shutil.rmtree(folder)
     churn(lab, space, run)
-    assert "recording stopped" in said_once(run)
+    assert "run.arrows: was removed: recording stopped" in said_once(run)
 
 
 def test_full_disk_is_said_before_anything_is_recorded(start: Start, disk: Path) -> None:

@@ -141,6 +141,17 @@ def test_disk_error_keeps_whole_batches_and_says_how_much(
     assert [n for n, _ in read(data)[1]] == [0, 6]
 
 
+def test_removed_file_ends_the_recording(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "r", os.O_WRONLY | os.O_CREAT)
+    writer = RecordingWriter(descriptor, "r", HEADER)
+    (tmp_path / "r").rename(tmp_path / "elsewhere")
+    writer.write(rows(1), 1, 0)
+    (tmp_path / "elsewhere").unlink()
+    with pytest.raises(OutputError, match="was removed"):
+        writer.write(rows(1), 2, 0)
+    os.close(descriptor)
+
+
 def test_full_disk_at_the_very_start_is_said() -> None:
     with Path("/dev/full").open("wb") as full, pytest.raises(OutputError, match="nothing was"):
         RecordingWriter(full.fileno(), "/dev/full", HEADER)

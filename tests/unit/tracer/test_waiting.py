@@ -1,0 +1,52 @@
+"""Which TIME_WAITs run, followed by address."""
+
+from __future__ import annotations
+
+from tcptrace.tracer.waiting import WaitingSockets
+
+from .events import End, batch
+
+END = End()
+
+
+def test_started_and_not_ended_are_counted() -> None:
+    waiting = WaitingSockets()
+    waiting.update(batch(*(END.timewait(n, "start", n) for n in (1, 2, 3))))
+    waiting.update(batch(END.timewait(4, "expire", 2), END.opens(5)))
+    assert len(waiting) == 2
+    waiting.update(batch(END.timewait(6, "cancel", 1), END.timewait(6, "expire", 3)))
+    assert not waiting
+
+
+def test_rearmed_timer_is_one_time_wait() -> None:
+    waiting = WaitingSockets()
+    waiting.update(batch(END.timewait(1, "start", 7)))
+    waiting.update(batch(END.timewait(2, "cancel", 7), END.timewait(3, "start", 7)))
+    assert len(waiting) == 1
+    waiting.update(batch(END.timewait(4, "cancel", 7)))
+    waiting.update(batch(END.timewait(5, "start", 7)))
+    assert len(waiting) == 1
+
+
+def test_whole_life_within_one_batch_leaves_nothing() -> None:
+    waiting = WaitingSockets()
+    waiting.update(batch(END.timewait(1, "start", 7), END.timewait(2, "expire", 7)))
+    assert not waiting
+
+
+def test_end_of_an_unknown_one_is_ignored() -> None:
+    waiting = WaitingSockets()
+    waiting.update(batch(END.timewait(1, "expire", 7)))
+    assert not waiting
+
+
+def test_events_of_running_and_just_ended_ones_are_known() -> None:
+    waiting = WaitingSockets()
+    waiting.update(batch(END.timewait(1, "start", 7), END.timewait(1, "start", 8)))
+    waiting.update(batch(END.timewait(2, "cancel", 7)))
+    told = batch(
+        END.row(3, "timewait_reused", "TIME_WAIT", "NEW_SYN_RECV", socket=7),
+        END.timewait(4, "expire", 8),
+        END.timewait(5, "start", 9),
+    )
+    assert waiting.known(told).tolist() == [True, True, False]
