@@ -78,7 +78,8 @@ def _births(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> np.nda
     # A reset is received before its socket closes, so after CLOSE it is another life's.
     reset = (kind == KIND["reset_received"]) & (previous == close)
     births |= reset
-    births[1:] &= ~(reset[:-1] & is_state[1:] & ~told[1:])
+    belongs = reset[:-1] & is_state[1:] & ~told[1:]
+    births[1:] &= ~belongs
     return births
 
 

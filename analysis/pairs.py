@@ -57,7 +57,8 @@ def _adjacent(
     rows = rows[np.lexsort((role[rows], first[rows], key[rows]))]
     a, b = rows[:-1], rows[1:]
     fits = (key[a] == key[b]) & (side[a] != side[b])
-    fits &= (role[a] != role[b]) | (role[a] == 0)
+    # Two clients that live at the same time: their SYNs crossed.
+    fits &= (role[a] != role[b]) | (role[a] != 2)
     fits &= first[b] <= last[a] + np.where((role[a] == 1) & (role[b] == 2), _LATE, 0)
     # In a chain of candidates take every second one: c s c s pairs as (c s)(c s).
     place = np.arange(len(fits))
