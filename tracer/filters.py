@@ -37,13 +37,14 @@ class ConnectionFilter:
         """
         rows = np.concatenate([self._held, events])
         verdict = np.empty(len(rows), np.int8)
-        alone = rows["socket"] == 0
+        alone = (rows["socket"] == 0) | _is_stray_reset(rows)
         verdict[alone] = self._judge_alone(rows[alone])
         places = np.flatnonzero(~alone)
         places = places[np.argsort(rows["socket"][places], kind="stable")]
         verdict[places] = self._judge_lives(rows[places])
         undecided = np.flatnonzero(verdict == MAYBE)
         overflow = max(0, len(undecided) - self._held_rows)
+        self._give_in(rows["socket"][undecided[:overflow]])
         verdict[undecided[:overflow]] = YES
         self._held = rows[undecided[overflow:]]
         wanted: np.ndarray = rows[verdict == YES]
@@ -53,6 +54,10 @@ class ConnectionFilter:
         """Give what was never decided."""
         held, self._held = self._held, np.empty(0, EVENT)
         return held
+
+    def _give_in(self, sockets: np.ndarray) -> None:
+        """Have all that is still to come of undecided connections written."""
+        self._known["verdict"][np.searchsorted(self._known["socket"], sockets)] = YES
 
     def _judge_alone(self, rows: np.ndarray) -> np.ndarray:
         """Judge events without a socket's address, each for itself: in doubt, yes."""
@@ -75,7 +80,8 @@ class ConnectionFilter:
 
         verdict = _latest(judge.by_tuple(rows, self._wanted), life, count)
         if self._by_owner:
-            owner = _latest(judge.by_owner(rows, self._wanted), life, count)
+            # Whoever connected owns it, whoever closes.
+            owner = _latest(judge.by_owner(rows, self._wanted)[::-1], life[::-1], count)
             owner[waits] = MAYBE
             verdict = np.minimum(verdict, owner)
         # Began in an earlier batch: decided there, or else by what has come since.
@@ -127,6 +133,13 @@ class ConnectionFilter:
         kept = self._known[~np.isin(self._known["socket"], fresh["socket"])]
         merged = np.concatenate([kept, fresh])
         self._known = merged[np.argsort(merged["socket"])]
+
+
+def _is_stray_reset(rows: np.ndarray) -> np.ndarray:
+    """Mark resets that answer a segment in a listener's name, or a half-open connection's."""
+    return (rows["kind"] != KIND["state"]) & np.isin(
+        rows["old_state"], (STATE["LISTEN"], STATE["NEW_SYN_RECV"])
+    )
 
 
 def _is_birth(rows: np.ndarray) -> np.ndarray:
