@@ -54,9 +54,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         subprocess.run(["cp", "-r", str(ROOT / name), str(source)], check=True)
     build = "import sys, setuptools.build_meta as b; print(b.build_wheel(sys.argv[1]))"
     target = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-c", build, str(target)], cwd=source, check=True, capture_output=True
+    done = subprocess.run(
+        [sys.executable, "-c", build, str(target)], cwd=source, capture_output=True, text=True
     )
+    assert done.returncode == 0, done.stderr
     (path,) = target.glob("*.whl")
     with zipfile.ZipFile(path) as archive:
         return set(archive.namelist())
