@@ -1,5 +1,6 @@
 """An experiment's outcome as text within 80 columns, and as JSON."""
 
+import math
 import textwrap
 from typing import Any
 
@@ -56,6 +57,13 @@ def summary(runs: list[Run]) -> str:
     return "\n".join([*lines, "", f"{shown} of {len(runs)} experiments showed what they are for"])
 
 
+def _plain(value: Any) -> Any:
+    """Replace what is not a number: JSON has no word for it but null."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def as_json(run: Run) -> dict[str, Any]:
     """Give one experiment's outcome for ``--json``."""
     findings, stage = run.findings, run.stage
@@ -75,7 +83,7 @@ def as_json(run: Run) -> dict[str, Any]:
             }
             for verdict in findings.verdicts
         ],
-        "measured": findings.measured,
+        "measured": {name: _plain(value) for name, value in findings.measured.items()},
         "ladders": [{"title": title, "lines": lines} for title, lines in findings.ladders],
         "recording": str(stage.recording) if stage and stage.recording.exists() else None,
         "capture": str(stage.pcapng) if stage and stage.pcapng.exists() else None,

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tcptrace.analysis.demo import pcapng
-from tcptrace.analysis.demo.capture import PATIENCE, ExperimentError, Side
-from tcptrace.analysis.demo.link import ADDRESS, Veth, Wire
+from tcptrace.analysis.demo.capture import PATIENCE, ExperimentError, Side, other
+from tcptrace.analysis.demo.link import ADDRESS
 from tcptrace.analysis.demo.namespace import Namespace
+from tcptrace.analysis.demo.packet import RST, build
 from tcptrace.analysis.demo.programs import Program
 from tcptrace.analysis.demo.recorder import Recorder
 from tcptrace.analysis.demo.sockets import sockets, states
+from tcptrace.analysis.demo.veth import Veth
+from tcptrace.analysis.demo.wire import Wire
 
 #: What a run leaves: its recording and its capture.
 ENDINGS = (".arrows", ".pcapng")
@@ -154,11 +157,28 @@ class Stage:
 
         self.wait_until(ended, "the end of TIME_WAIT", _TIME_WAIT_PATIENCE, every=0.2)
 
-    def kill_time_wait(self, side: Side, port: int) -> bool:
-        """Remove the TIME_WAITs of a local port with ``ss -K``; False if this kernel cannot."""
+    def kill_time_wait(self, side: Side, port: int) -> None:
+        """Remove the TIME_WAIT of a local port: with ``ss -K``, or else with an RST.
+
+        Not every kernel lets ``ss`` do it; none but those set to follow RFC 1337
+        withstand an RST at the next sequence number.
+        """
         host = self.host(side)
         host.run("ss", "-K", "-t", "-n", "state", "time-wait", "sport", "=", f":{port}")
-        return "TIME_WAIT" not in states(host, port)
+        if "TIME_WAIT" not in states(host, port):
+            return
+        fin = self.wire.find(
+            lambda one: one.segment.target_port == port and one.segment.fin and one.side != side
+        )[-1].segment
+        rst = build(
+            *(fin.source, fin.source_port, fin.target, fin.target_port), seq=fin.end, flags=RST
+        )
+        before = host.sysctl("tcp_rfc1337")
+        host.set_sysctl("tcp_rfc1337", 0)
+        self.wire.inject(other(side), rst)
+        host.set_sysctl("tcp_rfc1337", before)
+        if "TIME_WAIT" in states(host, port):
+            raise ExperimentError("neither ss -K nor an RST removed the TIME_WAIT")
 
     def cancel(self) -> None:
         """Make whatever is being waited for fail soon."""

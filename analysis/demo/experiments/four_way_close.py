@@ -7,7 +7,7 @@ from tcptrace.analysis.demo.stage import Stage
 
 FOUR, SERVER_FIRST, HALF_CLOSED, LOST_DATA, MERGED = 8000, 8001, 8002, 8003, 8004
 #: How many times the close that may merge is tried.
-TRIES = 10
+TRIES = 20
 ACTIVE = ["SYN_SENT", "ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT", "CLOSE"]
 PASSIVE = ["SYN_RECV", "ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"]
 

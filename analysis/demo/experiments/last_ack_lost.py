@@ -3,9 +3,9 @@
 from tcptrace.analysis.demo.capture import Match
 from tcptrace.analysis.demo.evidence import FAILS, HOLDS, Evidence, Findings
 from tcptrace.analysis.demo.experiment import Experiment
-from tcptrace.analysis.demo.link import Rule, Wire
 from tcptrace.analysis.demo.programs import Program
 from tcptrace.analysis.demo.stage import Stage
+from tcptrace.analysis.demo.wire import Rule, Wire
 
 KEPT, KILLED, NEWCOMER = 8000, 8001, 8002
 CLIENTS = {KEPT: 40000, KILLED: 40001, NEWCOMER: 40002}
