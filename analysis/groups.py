@@ -6,6 +6,7 @@ import pandas as pd
 
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.services import endpoint, ephemeral_range, service_ports
+from tcptrace.analysis.states import LEFT
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
 
 #: What ``report --by`` can group by.
@@ -120,20 +121,82 @@ def _name(row: Any, key: str) -> str | int | None:
     return endpoint(row.address, row.port)
 
 
+def sides_by_service(view: View) -> list[dict[str, Any]]:
+    """Count which side closed, per client program, server program and service.
+
+    A connection counts once: where both ends were seen, by the client's row. Programs
+    are None where unknown (the other machine's are). Ends of unknown role are left out.
+    """
+    connections = view.connections[view.connections["role"].isin(["client", "server"])]
+    is_client = connections["role"] == "client"
+    paired = connections["conversation"].notna()
+    names = connections[["conversation", "comm"]][paired]
+    servers = names[~is_client[paired]].drop_duplicates("conversation")
+    of_pair = connections["conversation"].map(servers.set_index("conversation")["comm"])
+    comm = connections["comm"].astype("object")
+    side = connections["closed_by"].astype("object")
+    swapped = {"local": "server", "remote": "client", "both": "both"}
+    straight = {"local": "client", "remote": "server", "both": "both"}
+    closer = side.map(straight).where(is_client, side.map(swapped))
+    service = {
+        name: connections[f"remote_{name}"]
+        .astype("object")
+        .where(is_client, connections[f"local_{name}"].astype("object"))
+        for name in ("address", "port")
+    }
+    table = pd.DataFrame(
+        {
+            "client": comm.where(is_client),
+            "server": of_pair.astype("object").where(is_client, comm),
+            **service,
+            "connections": 1,
+            **{
+                f"closed_by_{name}": (closer == name).astype("int64")
+                for name in ("client", "server", "both")
+            },
+        }
+    )
+    # The server's row of a pair whose client's row is here too says it all again.
+    clients = connections["conversation"][is_client & paired]
+    again = ~is_client & paired & connections["conversation"].isin(clients)
+    sums = table[~again].groupby(["client", "server", "address", "port"], dropna=False).sum()
+    return [
+        {
+            "client": text_or_none(row.client),
+            "server": text_or_none(row.server),
+            "service": endpoint(row.address, row.port),
+            "connections": int(row.connections),
+            "closed_by_client": int(row.closed_by_client),
+            "closed_by_server": int(row.closed_by_server),
+            "closed_by_both": int(row.closed_by_both),
+        }
+        for row in rows(
+            sums.reset_index().sort_values("connections", ascending=False, kind="stable")
+        )
+    ]
+
+
 def failures(connections: pd.DataFrame) -> list[dict[str, Any]]:
-    """Count connects that failed: by outcome, program and destination, most first."""
+    """Count what failed without a close: by outcome, program and destination, most first.
+
+    ``established``: False for a connect() that got no connection, True for a connection
+    that was given up later.
+    """
     failed = connections[connections["outcome"].isin(FAILED_OUTCOMES)]
-    keys = ["outcome", "comm", "remote_address", "remote_port", "error"]
-    table = failed.groupby(keys, observed=True, dropna=False).size().rename("connects")
+    older = failed["censored"].isin(LEFT) & failed["syn_sent_s"].isna()
+    came_to_be = failed["established"].notna() | failed["established_s"].notna() | older
+    keys = ["outcome", "came_to_be", "comm", "remote_address", "remote_port", "error"]
+    grouped = failed.assign(came_to_be=came_to_be).groupby(keys, observed=True, dropna=False)
     return [
         {
             "outcome": str(row.outcome),
+            "established": bool(row.came_to_be),
             "comm": text_or_none(row.comm),
             "remote": endpoint(row.remote_address, row.remote_port),
             "error": text_or_none(row.error),
             "connects": int(row.connects),
         }
-        for row in rows(_most_first(table, "connects"))
+        for row in rows(_most_first(grouped.size().rename("connects"), "connects"))
     ]
 
 

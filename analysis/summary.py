@@ -8,9 +8,9 @@ from tcptrace.analysis.close_wait import leak_rows, leaks
 from tcptrace.analysis.completeness import completeness
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings import Finding, find
-from tcptrace.analysis.groups import FAILED_OUTCOMES, active_closers
+from tcptrace.analysis.groups import active_closers
 from tcptrace.analysis.population import population
-from tcptrace.analysis.states import dwell, time_wait_survival
+from tcptrace.analysis.states import LEFT, dwell, time_wait_survival
 from tcptrace.analysis.survival import Survival
 from tcptrace.analysis.values import seconds, utc
 
@@ -69,7 +69,7 @@ def closed_by(connections: pd.DataFrame) -> dict[str, int]:
     """Count which side closed; ``unknown``: it was closed, and nobody saw by whom."""
     side, outcome = connections["closed_by"], connections["outcome"]
     counts = {name: int((side == name).sum()) for name in ("local", "remote", "both")}
-    came_to_be = ~(outcome.isin(FAILED_OUTCOMES) & connections["established"].isna())
+    came_to_be = connections["established"].notna() | connections["censored"].isin(LEFT)
     counts["unknown"] = int((side.isna() & (outcome != "open") & came_to_be).sum())
     return counts
 

@@ -5,9 +5,11 @@ from typing import Any
 
 import click
 
-from tcptrace.analysis.filters import choose, filter_options, filters_from
+from tcptrace.analysis.filters import Filters, choose, filter_options, filters_from
 from tcptrace.analysis.findings import find
 from tcptrace.analysis.groups import GROUPINGS, grouped_by
+from tcptrace.analysis.html import render_html
+from tcptrace.analysis.output import new_file
 from tcptrace.analysis.recording import read
 from tcptrace.analysis.sanitize import to_json
 from tcptrace.analysis.summary import summarise
@@ -19,15 +21,29 @@ from tcptrace.analysis.text.show import show
 @click.argument(
     "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
+@click.option(
+    "--html", metavar="OUT", type=click.Path(path_type=Path), help="One HTML file, to look at."
+)
+@click.option("--force", is_flag=True, help="Overwrite the HTML file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 @click.option("--by", type=click.Choice(GROUPINGS), help="Add a table grouped so.")
 @click.option("-v", "--verbose", is_flag=True, help="More rows, reasons and sources.")
 @filter_options
 def command(
-    files: tuple[Path, ...], as_json: bool, by: str | None, verbose: bool, **options: Any
+    files: tuple[Path, ...],
+    html: Path | None,
+    force: bool,
+    as_json: bool,
+    by: str | None,
+    verbose: bool,
+    **options: Any,
 ) -> None:
     """Say who closed, how long TIME_WAIT lasted, what leaks, and what to do."""
     filters = filters_from(options)
+    if html is not None:
+        if len(files) > 1 or as_json or by:
+            raise click.UsageError("--html takes one FILE, and neither --json nor --by")
+        return write_html(files[0], html, filters, force=force)
     for place, file in enumerate(files):
         view = choose(read(file), filters)
         findings = find(view)
@@ -40,3 +56,14 @@ def command(
             if place:
                 click.echo()
             show(render(view, summary, findings, by=by, verbose=verbose))
+    return None
+
+
+def write_html(file: Path, out: Path, filters: Filters, *, force: bool) -> None:
+    """Write the HTML report of one recording; say where."""
+    view = choose(read(file), filters)
+    findings = find(view)
+    page = render_html(view, summarise(view, findings), findings).encode()
+    with new_file(out, force=force) as stream:
+        stream.write(page)
+    click.echo(f"{out} ({len(page) / 1e6:.1f} MB): open it in a browser", err=True)

@@ -50,7 +50,7 @@ def failed_connects(view: View) -> Iterator[Finding]:
     """Find destinations that connections could not be made to."""
     all_failed = groups.failures(view.connections)
     for outcome, (what, why, advice, source) in _FAILURES.items():
-        found = [row for row in all_failed if row["outcome"] == outcome]
+        found = [row for row in all_failed if row["outcome"] == outcome and not row["established"]]
         total = sum(row["connects"] for row in found)
         if not total:
             continue

@@ -15,6 +15,7 @@ from tcptrace.analysis.text.layout import (
     number,
     table,
 )
+from tcptrace.analysis.text.words import failure
 
 _ROWS = 5
 _ROWS_VERBOSE = 50
@@ -116,7 +117,7 @@ def failures(view: View, *, verbose: bool) -> list[Text]:
     if failed:
         rows = [
             (
-                row["outcome"].replace("_", " "),
+                failure(row),
                 row["comm"] or UNKNOWN,
                 row["remote"],
                 row["error"] or "",
@@ -124,8 +125,8 @@ def failures(view: View, *, verbose: bool) -> list[Text]:
             )
             for row in failed[: _most(verbose)]
         ]
-        lines += [heading("FAILED CONNECTS")]
-        lines += table(("outcome", "program", "destination", "error", "connects"), rows, left=4)
+        lines += [heading("FAILED")]
+        lines += table(("outcome", "program", "destination", "error", "times"), rows, left=4)
         lines += more(len(failed) - len(rows), "destinations")
     if reset:
         rows = [

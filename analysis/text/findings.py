@@ -1,11 +1,10 @@
 """Findings as text: what was found, the evidence, what to do."""
 
-from typing import Any
-
 from rich.text import Text
 
 from tcptrace.analysis.findings import Finding, Severity
-from tcptrace.analysis.text.layout import UNKNOWN, duration, heading, line, number, wrapped
+from tcptrace.analysis.text.layout import heading, line, wrapped
+from tcptrace.analysis.text.words import evidence
 
 _STYLES = {Severity.PROBLEM: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold"}
 
@@ -23,23 +22,10 @@ def section(findings: list[Finding], *, verbose: bool) -> list[Text]:
         lines += wrapped(finding.title, _STYLES[finding.severity], 1, label)
         rows = finding.evidence if verbose else finding.evidence[:_EVIDENCE]
         for row in rows:
-            lines += wrapped(_evidence(row), indent=2, label="- ")
+            lines += wrapped(evidence(row), indent=2, label="- ")
         if verbose:
             lines += wrapped(finding.why, indent=2)
         lines += wrapped(finding.advice, indent=2, label="> ")
         if verbose:
             lines += wrapped(f"[{finding.id}] {finding.source}", "dim", indent=2)
     return lines
-
-
-def _evidence(row: dict[str, Any]) -> str:
-    return ", ".join(_fact(name, value) for name, value in row.items() if value is not None)
-
-
-def _fact(name: str, value: Any) -> str:
-    if name.endswith("_s") and isinstance(value, int | float):
-        return f"{name[:-2].replace('_', ' ')} {duration(value)}"
-    shown = UNKNOWN if value is None else value
-    if isinstance(value, int) and name not in ("pid", "netns", "port"):
-        shown = number(value)
-    return f"{name.replace('_', ' ')} {shown}"

@@ -14,6 +14,7 @@ from tcptrace.analysis.text.layout import (
     share,
     table,
 )
+from tcptrace.analysis.text.words import COUNTERS
 
 _BAR = 30
 _OUTCOMES = ("finished", "reset", "refused", "timed_out", "open")
@@ -22,14 +23,6 @@ _SIDES = {
     "remote": "the other end (passive close)",
     "both": "both at once",
     "unknown": "not seen",
-}
-_COUNTERS = {
-    "active_opens": "connections opened from here",
-    "passive_opens": "connections accepted here",
-    "estab_resets": "resets of established connections",
-    "timewait_sockets": "timewait sockets",
-    "time_wait_reused_connect": "TIME_WAITs reused by connect()",
-    "time_wait_skipped": "TIME_WAITs skipped",
 }
 
 
@@ -76,7 +69,7 @@ def completeness(summary: dict[str, Any], *, verbose: bool) -> list[Text]:
     found = summary["completeness"]
     rows = [
         (
-            _COUNTERS[name],
+            COUNTERS[name],
             UNKNOWN if pair["recorded"] is None else number(pair["recorded"]),
             UNKNOWN if pair["kernel"] is None else number(pair["kernel"]),
         )

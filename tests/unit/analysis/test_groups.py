@@ -1,9 +1,10 @@
-from tcptrace.analysis.groups import failures, grouped_by, resets
+from tcptrace.analysis.groups import failures, grouped_by, resets, sides_by_service
 from tcptrace.analysis.services import endpoint, ephemeral_range, service_ports
 
 from .tables import CLIENT, SERVER, connections, view
 
-REFUSED = {**CLIENT, "outcome": "refused", "error": "ECONNREFUSED"}
+NEVER = {"established": None, "established_s": None}
+REFUSED = {**CLIENT, **NEVER, "outcome": "refused", "error": "ECONNREFUSED"}
 
 
 def test_both_ends_of_a_connection_are_one_service():
@@ -47,6 +48,26 @@ def test_failures_are_counted_by_destination_most_first():
         ("refused", "10.0.0.2:80", "ECONNREFUSED", 2),
         ("timed_out", "10.0.0.2:81", None, 1),
     ]
+
+
+def test_a_connection_given_up_later_is_no_failed_connect():
+    died = {**CLIENT, "outcome": "timed_out", "error": "ETIMEDOUT"}
+    older = {**died, **NEVER, "syn_sent_s": None, "censored": "left", "remote_port": 81}
+    assert [row["established"] for row in failures(connections(died, older, REFUSED))] == [
+        False,
+        True,
+        True,
+    ]
+
+
+def test_a_pair_of_ends_is_one_connection_with_both_programs():
+    pair = view({**CLIENT, "conversation": 0}, {**SERVER, "conversation": 0}, CLIENT, SERVER)
+    found = {(row["client"], row["server"]): row for row in sides_by_service(pair)}
+    assert found["curl", "nginx"]["connections"] == 1
+    assert found["curl", "nginx"]["closed_by_client"] == 1
+    assert found["curl", None]["connections"] == 1
+    assert found[None, "nginx"]["closed_by_client"] == 1
+    assert all(row["service"] == "10.0.0.2:80" for row in found.values())
 
 
 def test_resets_are_counted_by_sender_and_reason():

@@ -136,6 +136,12 @@ def test_every_count_is_right_and_plain_json():
     )
 
 
+def test_what_never_came_to_be_was_closed_by_nobody():
+    no_port = {**REFUSED, "outcome": "unknown", "censored": "none"}
+    older = {**UNSEEN, "established": None, "censored": "left"}
+    assert summarise(view(no_port, older))["closed_by"]["unknown"] == 1
+
+
 def test_closers_are_grouped_by_the_service_not_by_each_clients_port():
     closing_server = {**SERVER, "closed_by": "local", "time_wait_began": 1.0}
     rows = [{**closing_server, "remote_port": port} for port in (40001, 40002, 40003)]

@@ -260,9 +260,9 @@ TIME IN EACH STATE  -: most were still in it at the end
   CLOSE_WAIT      1        -        -        66.2 s
   TIME_WAIT       2   60.8 s   60.8 s        60.8 s
 
-FAILED CONNECTS
-  outcome  program  destination  error         connects
-  refused  curl     10.0.0.2:81  ECONNREFUSED         1
+FAILED
+  outcome          program  destination  error         times
+  connect refused  curl     10.0.0.2:81  ECONNREFUSED      1
 
 COMPLETENESS  recorded here, and counted by the kernel meanwhile
   cannot be compared: netns not recorded

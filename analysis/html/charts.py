@@ -1,0 +1,228 @@
+"""Charts as SVG: steps over an axis, bars, ranges on a log scale."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tcptrace.analysis.html.markup import Child, Html, tag
+from tcptrace.analysis.text.layout import duration, number
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 14, 40
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The plotting area and its scales: data to pixels."""
+
+    width: int
+    height: int
+    x_top: float
+    y_top: float
+
+    def x(self, value: float) -> float:
+        """Place a value on the x axis, which begins at 0."""
+        return _LEFT + value / (self.x_top or 1) * (self.width - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        """Place a value on the y axis, which begins at 0."""
+        return self.height - _BOTTOM - value / (self.y_top or 1) * (self.height - _TOP - _BOTTOM)
+
+
+def ticks(top: float, about: int = 5) -> list[float]:
+    """Choose round numbers from 0 to ``top``."""
+    if top <= 0:
+        return [0.0]
+    rough = top / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
+    return [step * place for place in range(int(top / step + 1e-9) + 1)]
+
+
+def thin(x: Floats, y: Floats, most: int = 500) -> tuple[Floats, Floats]:
+    """Keep a step line's shape in fewer points: each bin's first, highest and last."""
+    if len(x) <= most:
+        return x, y
+    edges = np.linspace(x[0], x[-1], most // 3)
+    bins = np.searchsorted(edges, x, side="right")
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
+    ends = np.append(starts[1:], len(x)) - 1
+    order = np.lexsort((y, bins))
+    highest = order[ends]
+    keep = np.unique(np.concatenate([starts, highest, ends]))
+    return x[keep], y[keep]
+
+
+def steps(
+    x: Floats,
+    y: Floats,
+    *,
+    title: str,
+    x_title: str,
+    y_format: Callable[[float], str] = lambda value: number(round(value)),
+    x_top: float | None = None,
+    y_top: float | None = None,
+    limit: tuple[float, str] | None = None,
+    marks: Sequence[tuple[float, float]] = (),
+    guides: Sequence[tuple[float, float, str]] = (),
+) -> Html:
+    """Draw a step line: ``y[i]`` holds from ``x[i]`` on, until ``x_top``.
+
+    ``limit``: a horizontal line and its label. ``marks``: small ticks on the line
+    (censored lives). ``guides``: points with a label (medians).
+    """
+    right = float(x_top if x_top is not None else (x[-1] if len(x) else 1))
+    high = float(y_top if y_top is not None else max([*y.tolist(), limit[0] if limit else 0, 1]))
+    frame = Frame(720, 240, right or 1.0, high)
+    x, y = thin(x, y)
+    path = []
+    for place, (across, up) in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
+        path.append(f"{'H' if place else 'M'}{frame.x(across):.1f}")
+        path[-1] += f"V{frame.y(up):.1f}" if place else f" {frame.y(up):.1f}"
+    path.append(f"H{frame.x(right):.1f}")
+    return tag(
+        "svg",
+        tag("title", title),
+        _axes(frame, x_title, y_format),
+        tag("path", d="".join(path), class_="line") if len(x) else None,
+        [
+            tag(
+                "path",
+                d=f"M{frame.x(across):.1f} {frame.y(up) - 4:.1f}v8",
+                class_="mark",
+            )
+            for across, up in marks
+        ],
+        [
+            (
+                tag("circle", cx=frame.x(across), cy=frame.y(up), r=3.5, class_="guide"),
+                tag(
+                    "text",
+                    label,
+                    x=frame.x(across) + (8 if across < right * 0.7 else -8),
+                    y=frame.y(up) - 6,
+                    text_anchor="start" if across < right * 0.7 else "end",
+                ),
+            )
+            for across, up, label in guides
+        ],
+        _limit(frame, limit) if limit else None,
+        viewBox=f"0 0 {frame.width} {frame.height}",
+        role="img",
+        class_="chart",
+    )
+
+
+def _limit(frame: Frame, limit: tuple[float, str]) -> Html:
+    up = frame.y(limit[0])
+    return tag(
+        "g",
+        tag("path", d=f"M{_LEFT} {up:.1f}H{frame.width - _RIGHT}", class_="limit"),
+        tag("text", limit[1], x=_LEFT + 6, y=up + 14, class_="limit-text"),
+    )
+
+
+def _axes(frame: Frame, x_title: str, y_format: Callable[[float], str]) -> Html:
+    bottom = frame.height - _BOTTOM
+    return tag(
+        "g",
+        [
+            (
+                tag(
+                    "path",
+                    d=f"M{_LEFT} {frame.y(value):.1f}H{frame.width - _RIGHT}",
+                    class_="grid",
+                ),
+                tag(
+                    "text",
+                    y_format(value),
+                    x=_LEFT - 8,
+                    y=frame.y(value) + 4,
+                    text_anchor="end",
+                ),
+            )
+            for value in ticks(frame.y_top, 4)
+        ],
+        [
+            tag("text", f"{value:g}", x=frame.x(value), y=bottom + 16, text_anchor="middle")
+            for value in ticks(frame.x_top, 8)
+        ],
+        tag("path", d=f"M{_LEFT} {bottom}H{frame.width - _RIGHT}", class_="axis"),
+        tag(
+            "text",
+            x_title,
+            x=(frame.width + _LEFT - _RIGHT) / 2,
+            y=frame.height - 6,
+            text_anchor="middle",
+            class_="axis-title",
+        ),
+        class_="axes",
+    )
+
+
+def bar(part: float, whole: float, class_: str = "bar", width: int = 160) -> Html:
+    """Draw a part of a whole as a bar for a table's cell; something is never nothing."""
+    filled = part / whole * width if whole else 0
+    return tag(
+        "svg",
+        tag("rect", width=width, height=10, rx=2, class_="bar-back"),
+        tag("rect", width=max(filled, 1.5), height=10, rx=2, class_=class_) if part else None,
+        viewBox=f"0 0 {width} 10",
+        class_="bar-cell",
+    )
+
+
+def ranges(rows: Sequence[tuple[str, float | None, float | None, float]]) -> Html:
+    """Draw state, median, 95 % and longest on one log axis of seconds."""
+    points = [value for row in rows for value in row[1:] if value]
+    low = math.floor(math.log10(min(points))) if points else -6
+    high = max(math.ceil(math.log10(max(points))) if points else 0, low + 1)
+    left, width, step = 110, 720, 30
+    height = step * len(rows) + 44
+
+    def place(value: float) -> float:
+        exponent = math.log10(max(value, 10.0**low))
+        return left + (exponent - low) / (high - low) * (width - left - 24)
+
+    bottom = height - 34
+    drawn: list[Child] = [
+        (
+            tag("path", d=f"M{place(10.0**power):.1f} 6V{bottom}", class_="grid"),
+            tag(
+                "text",
+                duration(10.0**power).replace(".00", "").replace(".0", ""),
+                x=place(10.0**power),
+                y=bottom + 16,
+                text_anchor="middle",
+            ),
+        )
+        for power in range(low, high + 1)
+    ]
+    for line, (name, median, p95, longest) in enumerate(rows):
+        up = 20 + line * step
+        known = [value for value in (median, p95, longest) if value is not None]
+        first, last = place(min(known)), place(max(known))
+        dots = ((longest, "dot-max"), (p95, "dot-p95"), (median, "dot-median"))
+        drawn.append(
+            (
+                tag("text", name, x=left - 10, y=up + 4, text_anchor="end"),
+                tag("path", d=f"M{first:.1f} {up}H{last:.1f}", class_="range"),
+                [
+                    tag("circle", cx=place(value), cy=up, r=5, class_=class_)
+                    for value, class_ in dots
+                    if value is not None
+                ],
+            )
+        )
+    return tag(
+        "svg",
+        tag("title", "Time in each state"),
+        drawn,
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        class_="chart",
+    )

@@ -1,0 +1,154 @@
+"""The searchable table of connections, and the ladder behind each row."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tcptrace.analysis.close_wait import leaks
+from tcptrace.analysis.filters import View
+from tcptrace.analysis.groups import FAILED_OUTCOMES
+from tcptrace.analysis.html.markup import Html, tag, with_code
+from tcptrace.analysis.html.tables import UNKNOWN, section
+from tcptrace.analysis.sanitize import for_terminal, to_json
+from tcptrace.analysis.services import endpoint
+from tcptrace.analysis.states import LEFT, RIGHT, STATE_COLUMNS
+from tcptrace.analysis.text.layout import duration, number
+from tcptrace.analysis.values import integer_or_none, rows, text_or_none
+
+#: Rows in the file: about 400 bytes each, and more than anyone reads.
+MOST = 2_000
+
+_NAMES = (
+    "Id",
+    "Program",
+    "Process",
+    "Role",
+    "Local",
+    "Remote",
+    "Opened",
+    "Outcome",
+    "Closed by",
+    "TIME_WAIT",
+)
+
+
+def connection_table(view: View) -> Html:
+    """Embed the most telling connections; the page's script shows and searches them."""
+    chosen = telling(view.connections)
+    whole = len(view.connections)
+    said = f"{number(whole)} ends of connections."
+    if len(chosen) < whole:
+        said = (
+            f"The {number(len(chosen))} most telling of {number(whole)} ends: leaks, failures, "
+            "resets, odd TIME_WAITs first, then the longest. "
+            "`tcptrace export` writes them all."
+        )
+    return section(
+        "connections",
+        "Connections",
+        tag("p", with_code(said)),
+        tag(
+            "p",
+            tag("label", "Search: ", tag("input", type="search", id="search", size=40)),
+            tag("span", "", id="matches", class_="note"),
+        ),
+        tag(
+            "div",
+            tag(
+                "table",
+                tag("thead", tag("tr", [tag("th", name) for name in _NAMES])),
+                tag("tbody", "", id="rows"),
+                class_="wide",
+            ),
+            class_="scroll",
+        ),
+        tag("noscript", "The table needs JavaScript; all else on this page does not."),
+        _data(chosen, view.recording.started),
+        note="Press a row to see its ladder: every state, both ends where both were recorded.",
+    )
+
+
+def telling(connections: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
+    """Choose the connections most worth a look, with the other ends of those chosen."""
+    outcome, end = connections["outcome"], connections["time_wait_end"]
+    restarted = (connections["time_wait_restarts"] > 0).fillna(False).astype(bool)
+    rank = np.select(
+        [
+            connections.index.isin(leaks(connections).index),
+            outcome.isin(FAILED_OUTCOMES),
+            outcome == "reset",
+            end.isin(["skipped", "killed", "reset", "reused_connect", "reused_syn"]),
+            restarted,
+            connections["closed_by"] == "both",
+        ],
+        [0, 1, 2, 3, 4, 5],
+        6,
+    )
+    lived = -connections["established_s"].fillna(0).to_numpy()
+    order = np.lexsort((lived, rank))
+    # Half of each kind at most, so that one kind does not push out all others.
+    kinds = pd.Series(rank[order])
+    place = kinds.groupby(kinds).cumcount().to_numpy()
+    kept = order[np.argsort(place >= max(most // 8, 1), kind="stable")][:most]
+    pairs = connections["conversation"].iloc[kept].dropna()
+    others = connections["conversation"].isin(pairs) & connections["conversation"].notna()
+    mask = others.to_numpy(bool).copy()
+    mask[kept] = True
+    table = connections.assign(rank=rank)[mask]
+    return table.sort_values(["rank", "connection"], kind="stable")
+
+
+def _data(chosen: pd.DataFrame, started: pd.Timestamp) -> Html:
+    columns = list(STATE_COLUMNS.items())
+    found = [_row(row, columns, started) for row in rows(chosen)]
+    text = to_json({"rows": found}, indent=None)
+    # Inside <script>, only "<" could end the element or begin a comment.
+    safe = Html(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return tag("script", safe, type="application/json", id="data")
+
+
+def _row(row: Any, columns: list[tuple[str, str]], started: pd.Timestamp) -> dict[str, Any]:
+    opened = None if pd.isna(row.opened) else (row.opened - started).total_seconds()
+    end = text_or_none(row.time_wait_end)
+    wait = "" if end is None else end.replace("_", " ")
+    if wait and not np.isnan(row.time_wait_s):
+        wait += f", {duration(row.time_wait_s)}"
+    cells = [
+        str(row.connection),
+        text_or_none(row.comm) or UNKNOWN,
+        UNKNOWN if pd.isna(row.pid) else str(row.pid),
+        text_or_none(row.role) or UNKNOWN,
+        endpoint(row.local_address, integer_or_none(row.local_port)),
+        endpoint(row.remote_address, integer_or_none(row.remote_port)),
+        "before" if opened is None else f"+{opened:.6f} s",
+        (text_or_none(row.outcome) or UNKNOWN).replace("_", " "),
+        text_or_none(row.closed_by) or "",
+        wait,
+    ]
+    return {
+        "cells": [for_terminal(cell) for cell in cells],
+        "pair": integer_or_none(row.conversation),
+        "steps": _steps(row, columns, started, opened),
+    }
+
+
+def _steps(
+    row: Any, columns: list[tuple[str, str]], started: pd.Timestamp, opened: float | None
+) -> list[list[Any]]:
+    """List the states: seconds into the recording, name, how long (``>`` a lower bound)."""
+    visited = [(state, getattr(row, name)) for state, name in columns]
+    visited = [(state, seconds) for state, seconds in visited if not np.isnan(seconds)]
+    older = row.censored in LEFT
+    going_on = row.censored in RIGHT
+    time = opened if opened is not None else 0.0
+    found: list[list[Any]] = []
+    for place, (state, seconds) in enumerate(visited):
+        if state == "TIME_WAIT" and not pd.isna(row.time_wait_began):
+            time = (row.time_wait_began - started).total_seconds()
+        bound = (older and place == 0) or (going_on and place == len(visited) - 1)
+        found.append([time, state, ("> " if bound else "") + duration(seconds)])
+        time += seconds
+    if visited and not going_on:
+        found.append([time, "CLOSED", ""])
+    return found
