@@ -46,7 +46,9 @@ SOCKET = np.dtype(
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 _ERROR = struct.Struct("=i")
-_BUFFER = 32 << 10
+# Small: what one holds was looked up in one go, and has one time. That a busy machine
+# makes the kernel pause in it, so that the time is wrong by as much, then touches few.
+_BUFFER = 8 << 10
 
 
 def open_socket() -> socket.socket:
@@ -57,8 +59,8 @@ def open_socket() -> socket.socket:
 def dump(netlink: socket.socket) -> Iterator[tuple[int, np.ndarray]]:
     """Give all TCP sockets of the socket's network namespace, a buffer at a time.
 
-    Each with a CLOCK_MONOTONIC time, ns, right before the kernel looked: whatever is told
-    was there then, or came to be since; nothing had ended by then. Request sockets
+    Each with a CLOCK_MONOTONIC time, ns, right after the kernel looked: what is told was so
+    just before, and may have ended by then; nothing begun later is told. Request sockets
     (half-open connections to a listener) are left out. Raises ``OSError``: ENOENT where
     the kernel has no sock_diag for TCP.
     """
@@ -66,17 +68,18 @@ def dump(netlink: socket.socket) -> Iterator[tuple[int, np.ndarray]]:
     # one go over the kernel's table, which holds the sockets of all namespaces.
     request = struct.pack("=BBBB48xII", socket.AF_UNSPEC, 0, 0, 0, _EVERY_STATE, 0)
     length = _HEADER.size + len(request)
-    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     netlink.send(_HEADER.pack(length, _TCPDIAG_GETSOCK, _REQUEST_DUMP, 0, 0) + request)
+    looked = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     buffer = bytearray(_BUFFER)
     done = False
     while not done:
-        # The kernel looked during the call before; during this one it looks ahead.
-        looked, before = before, time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         size = netlink.recv_into(buffer)
+        # In the same call, after it gave this buffer, the kernel filled the next one.
+        next_looked = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         places, done = _messages(buffer, size)
         if places:
             yield looked, _full(parse(buffer, places))
+        looked = next_looked
 
 
 def parse(buffer: bytearray, places: list[int]) -> np.ndarray:

@@ -79,9 +79,9 @@ def test_refusal_is_an_error_even_at_the_end(kind: int) -> None:
         ports(kernel)
 
 
-def test_time_is_before_the_kernel_looked() -> None:
-    # A buffer is filled while the one before it is being read, the first on asking.
+def test_time_is_right_after_the_kernel_looked() -> None:
+    # It fills the first buffer when asked, each other one while the one before is read.
     kernel = Kernel(told(1), told(2), told(3), message(DONE, b""))
     times = [looked for looked, _ in dump(kernel)]  # type: ignore[arg-type]
-    assert times[0] <= kernel.asked_at <= times[1] <= kernel.read_at[0]
-    assert kernel.read_at[0] <= times[2] <= kernel.read_at[1]
+    assert kernel.asked_at <= times[0] <= kernel.read_at[0]
+    assert kernel.read_at[0] <= times[1] <= kernel.read_at[1] <= times[2] <= kernel.read_at[2]
