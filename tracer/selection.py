@@ -31,6 +31,11 @@ class Selection:
         """Say whether anything is asked for."""
         return any(getattr(self, field.name) for field in fields(self))
 
+    @property
+    def only_netns(self) -> bool:
+        """Whether nothing but namespaces is asked for."""
+        return all(not getattr(self, field.name) for field in fields(self) if field.name != "netns")
+
     def __str__(self) -> str:
         """Write it as it would be typed."""
         words = []
