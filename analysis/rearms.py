@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tcptrace.analysis.events import EventArrays
-from tcptrace.analysis.observed import NEVER
+from tcptrace.analysis.observed import NEVER, STALE
 from tcptrace.tracer.schema import KIND, STATE, TIMEWAIT_SECONDS
 
 SECOND = 1_000_000_000
@@ -63,7 +63,7 @@ def beginnings(
     after_cancel = np.zeros(len(rows), bool)
     after_cancel[1:] = kind[:-1] == KIND["timewait_cancel"]
     silent = waiting & ~starts & telling & (known >= 0) & ~after_cancel
-    silent &= armed > armed[known] + 5 * jiffy // 2
+    silent &= armed > armed[known] + np.where(snapshot, STALE, 5 * jiffy // 2)
 
     entering = waiting & (_last_place(waiting, first, group) < 0)
     earlier = index > first[group]  # seen before, in FIN_WAIT_2

@@ -151,6 +151,19 @@ def test_a_silent_restart_is_told_once_by_snapshot_and_end() -> None:
     assert story.connection()["time_wait_restarts"] == 1
 
 
+def test_a_row_a_little_older_than_it_says_tells_of_no_restart() -> None:
+    story = Story()
+    wait = story.socket(CLIENT_END).connect().close(CURL).time_wait()
+    story.after(5)
+    wait.snapshot()
+    # The kernel was kept from its work between looking and answering.
+    story.rows[-1]["time"] += SECOND // 20
+    story.after(56)
+    wait.expire()
+    row = story.connection()
+    assert (row["time_wait_end"], row["time_wait_restarts"]) == ("expired", 0)
+
+
 def test_a_silent_beginning_is_told_by_a_snapshot() -> None:
     story = Story()
     wait = story.socket(CLIENT_END).connect().close(CURL).time_wait("FIN_WAIT_2")
