@@ -75,6 +75,8 @@ class FourWayClose(Experiment):
             closing == ["left FIN,ACK", "right ACK", "right FIN,ACK", "left ACK"],
             f"closing segments: {closing}",
         )
+        fin, ack = closing_segments(evidence, FOUR, 40000)[:2]
+        delay = (ack.time - fin.time) / 1e6
         active = evidence.connection("left", FOUR)
         passive = evidence.connection("right", FOUR)
         lived = float(str(active["time_wait_s"]))
@@ -99,6 +101,7 @@ class FourWayClose(Experiment):
         findings.expect(merged, "FIN and ACK never came in one segment")
         findings.measured |= {
             "closing_segments": closing,
+            "ack_delay_ms": round(delay, 3),
             "merged": merged,
             "tries": TRIES,
             "time_wait_s": round(lived, 3),
@@ -116,8 +119,9 @@ class FourWayClose(Experiment):
             "C2",
             CONDITIONS,
             f"four when the server waits before it closes; when it closes at once, {merged} of "
-            f"{TRIES} closes took three: Linux delays the ACK of a FIN (up to 40 ms) and the "
-            "server's FIN carries it. Half-closed, the server's data still arrived",
+            f"{TRIES} closes took three: Linux delays the ACK of a FIN (up to 40 ms; above "
+            f"{delay:.1f} ms) and the server's FIN carries it. Half-closed, the server's data "
+            "still arrived",
         )
         findings.say(
             "C3",

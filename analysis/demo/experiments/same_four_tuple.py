@@ -40,6 +40,7 @@ class SameFourTuple(Experiment):
         for port in (BOUND, BOUND_ELSEWHERE, CHOSEN, CHOSEN_ELSEWHERE, PLAIN):
             server.do("listen", name=f"l{port}", port=port)
         stage.left.set_sysctl("ip_local_port_range", f"{CHOSEN_CLIENT} {CHOSEN_CLIENT}")
+        stage.left.set_sysctl("tcp_tw_reuse", 0)
         self.outcomes: dict[str, str] = {}
 
         def used(port: int, **options: object) -> None:
@@ -103,7 +104,7 @@ class SameFourTuple(Experiment):
             f"ended after {lived[CHOSEN]:.1f} s; to another one: ok at once. bind() without "
             "SO_REUSEADDR on both sockets knows no destination yet and fails for every one "
             "(EADDRINUSE). And a client that did bind with SO_REUSEADDR took the very four-tuple "
-            f"over after {lived[BOUND]:.2f} s, whatever tcp_tw_reuse says: with timestamps Linux "
+            f"over after {lived[BOUND]:.2f} s, with tcp_tw_reuse=0: with timestamps Linux "
             "holds that safe (tcp_twsk_unique); without, EADDRNOTAVAIL",
         )
         table = [f"  {what:44} {outcome}" for what, outcome in self.outcomes.items()]

@@ -77,6 +77,7 @@ class TimeWaitReuse(Experiment):
             self.outcomes[case.label] = self._attempt(stage, client, server, case)
 
         server = servers["right"]
+        stage.right.set_sysctl("tcp_tw_reuse", 0)
         server.do("listen", name="l", port=INCOMING)
         stage.connect(client, server, INCOMING, INCOMING_CLIENT)
         stage.close_in_order(server, client)
@@ -149,7 +150,7 @@ class TimeWaitReuse(Experiment):
             CONDITIONS,
             "a client that comes back with the same address and port does not collide with the "
             f"server's TIME_WAIT: its SYN took the place after {incoming * 1000:.1f} ms, "
-            "whatever tcp_tw_reuse says",
+            "with tcp_tw_reuse=0",
         )
         findings.ladders += [
             ("connect() to the only local port that TIME_WAIT holds", lines),
