@@ -10,7 +10,6 @@ import numpy as np
 #: ``inode`` of a socket and who holds it; as ``struct event`` has them.
 OWNER = np.dtype([("inode", "u4"), ("pid", "u4"), ("cgroup", "u8"), ("comm", "S16")])
 
-_SOCKET = "socket:["
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
 _SHARED = -1
 
@@ -28,7 +27,7 @@ def find_owners(inodes: np.ndarray) -> np.ndarray:
     if not len(inodes) or Path("/proc/self/ns/pid").stat().st_ino != _INITIAL_PID_NAMESPACE:
         return owners
     cgroups = _Cgroups(Path("/proc/self/mountinfo").read_text())
-    index = {inode: place for place, inode in enumerate(inodes.tolist())}
+    index = {f"socket:[{inode}]": place for place, inode in enumerate(inodes.tolist())}
     holder: dict[int, int] = {}
     known: dict[int, tuple[int, int, bytes]] = {}
     for process in os.scandir("/proc"):
@@ -39,7 +38,7 @@ def find_owners(inodes: np.ndarray) -> np.ndarray:
             suppress(FileNotFoundError, ProcessLookupError, PermissionError),
             _opened(process.path) as directory,
         ):
-            held = {index[inode] for inode in _sockets(directory) if inode in index}
+            held = _held(directory, index)
             pid = int(process.name)
             for place in held:
                 holder[place] = _SHARED if place in holder else pid
@@ -61,14 +60,18 @@ def _opened(path: str, directory: int | None = None) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _sockets(process: int) -> Iterator[int]:
+def _held(process: int, index: dict[str, int]) -> set[int]:
+    """Look up what a process's file descriptors lead to."""
+    held = set()
     with _opened("fd", process) as directory, os.scandir(directory) as entries:
         for entry in entries:
-            # Closed since it was listed.
-            with suppress(FileNotFoundError):
-                target = os.readlink(entry.name, dir_fd=directory)
-                if target.startswith(_SOCKET):
-                    yield int(target[len(_SOCKET) : -1])
+            try:
+                place = index.get(os.readlink(entry.name, dir_fd=directory))
+            except FileNotFoundError:
+                continue  # closed since it was listed
+            if place is not None:
+                held.add(place)
+    return held
 
 
 def _read(name: str, process: int) -> bytes:

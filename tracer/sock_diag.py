@@ -71,6 +71,10 @@ def dump(netlink: socket.socket) -> Iterator[tuple[int, np.ndarray]]:
     netlink.send(_HEADER.pack(length, _TCPDIAG_GETSOCK, _REQUEST_DUMP, 0, 0) + request)
     looked = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     buffer = bytearray(_BUFFER)
+    # A socket at each place; attributes of any length follow each.
+    every_place = np.lib.stride_tricks.sliding_window_view(
+        np.frombuffer(buffer, np.uint8), SOCKET.itemsize
+    )
     done = False
     while not done:
         size = netlink.recv_into(buffer)
@@ -78,19 +82,8 @@ def dump(netlink: socket.socket) -> Iterator[tuple[int, np.ndarray]]:
         next_looked = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         places, done = _messages(buffer, size)
         if places:
-            yield looked, _full(parse(buffer, places))
+            yield looked, _full(every_place[places].view(SOCKET)[:, 0])
         looked = next_looked
-
-
-def parse(buffer: bytearray, places: list[int]) -> np.ndarray:
-    """Copy the ``inet_diag_msg`` at each of ``places``: dtype :data:`SOCKET`.
-
-    Attributes follow each, of any length, so the places are not evenly spaced.
-    """
-    windows = np.lib.stride_tricks.sliding_window_view(
-        np.frombuffer(buffer, np.uint8), SOCKET.itemsize
-    )
-    return windows[places].view(SOCKET)[:, 0]
 
 
 def _messages(buffer: bytearray, size: int) -> tuple[list[int], bool]:
