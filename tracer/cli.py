@@ -14,6 +14,7 @@ COMMANDS = {
     "check": "tcptrace.tracer.commands.check",
     "record": "tcptrace.tracer.commands.record",
     "report": "tcptrace.analysis.commands.report",
+    "timeline": "tcptrace.analysis.commands.timeline",
     "export": "tcptrace.analysis.commands.export",
     "demo": "tcptrace.analysis.commands.demo",
 }

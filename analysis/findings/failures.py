@@ -5,6 +5,7 @@ from typing import Any
 
 from tcptrace.analysis import groups
 from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings import cases
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.values import rows, seconds, text_or_none
@@ -17,9 +18,7 @@ FAILED_WARNING = 10
 RESETS = 10
 RESETS_SHARE = 0.05
 
-#: The first SYN is sent again after 1 s (RFC 6298 section 2.1): a handshake that
-#: took this long lost a SYN, or its answer.
-SLOW_SECONDS = 1.0
+#: From this share on, lost SYNs are no accident of the network.
 SLOW_WARNING_SHARE = 0.01
 
 _FAILURES = {
@@ -97,7 +96,7 @@ def slow_handshakes(view: View) -> Iterator[Finding]:
     """Find connects that needed a second SYN."""
     connections = view.connections
     made = connections[(connections["role"] == "client") & connections["established"].notna()]
-    slow = made[made["syn_sent_s"] >= SLOW_SECONDS]
+    slow = connections[cases.slow(connections)]
     if slow.empty:
         return
     keys = ["remote_address", "remote_port"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings.cases import without_port
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
 from tcptrace.analysis.ports_in_use import ports_in_use
 from tcptrace.analysis.services import endpoint, ephemeral_range
@@ -52,12 +53,7 @@ def running_out(view: View) -> Iterator[Finding]:
 def none_left(view: View) -> Iterator[Finding]:
     """Find connects that got no local port at all."""
     connections = view.connections
-    refused = connections[
-        (connections["role"] == "client")
-        & (connections["local_port"] == 0).fillna(True).astype(bool)
-        & connections["opened"].notna()
-        & (connections["outcome"] != "open")
-    ]
+    refused = connections[without_port(connections)]
     if refused.empty:
         return
     keys = ["comm", "remote_address", "remote_port"]

@@ -4,17 +4,15 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from tcptrace.analysis.close_wait import LEAK_SECONDS, leaks
+from tcptrace.analysis.close_wait import leaks
 from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings.cases import stuck_in_fin_wait_2
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.values import integer_or_none, rows, seconds, text_or_none
 
 #: From here on it is no slow answer any more but a forgotten socket.
 LEAK_PROBLEM_SECONDS = 60.0
-
-#: As long as a leak in CLOSE_WAIT: FIN_WAIT_2 is the other end of the same thing.
-FIN_WAIT_2_SECONDS = LEAK_SECONDS
 
 
 def close_wait_leak(view: View) -> Iterator[Finding]:
@@ -57,7 +55,7 @@ def close_wait_leak(view: View) -> Iterator[Finding]:
 def fin_wait_2_stuck(view: View) -> Iterator[Finding]:
     """Find closes the peer does not answer with its own."""
     connections = view.connections
-    stuck = connections[connections["fin_wait_2_s"] >= FIN_WAIT_2_SECONDS]
+    stuck = connections[stuck_in_fin_wait_2(connections)]
     if stuck.empty:
         return
     table = _by_peer(stuck)

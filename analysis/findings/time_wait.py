@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings import cases
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
 from tcptrace.analysis.services import setting
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
@@ -14,7 +15,7 @@ RESTARTED_WARNING_SHARE = 0.01
 def skipped(view: View) -> Iterator[Finding]:
     """Find TIME_WAITs the kernel left out because it had too many."""
     connections = view.connections
-    gone = connections[connections["time_wait_end"] == "skipped"]
+    gone = connections[cases.skipped(connections)]
     if gone.empty:
         return
     limit = setting(view.recording.header, "tcp_max_tw_buckets")

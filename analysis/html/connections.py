@@ -12,7 +12,7 @@ from tcptrace.analysis.html.markup import Html, tag, with_code
 from tcptrace.analysis.html.tables import UNKNOWN, section
 from tcptrace.analysis.sanitize import for_terminal, to_json
 from tcptrace.analysis.services import endpoint
-from tcptrace.analysis.states import LEFT, RIGHT, STATE_COLUMNS
+from tcptrace.analysis.steps import CLOSED, Step, steps
 from tcptrace.analysis.text.layout import duration, number
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
 
@@ -100,15 +100,14 @@ def telling(connections: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
 
 
 def _data(chosen: pd.DataFrame, started: pd.Timestamp) -> Html:
-    columns = list(STATE_COLUMNS.items())
-    found = [_row(row, columns, started) for row in rows(chosen)]
+    found = [_row(row, started) for row in rows(chosen)]
     text = to_json({"rows": found}, indent=None)
     # Inside <script>, only "<" could end the element or begin a comment.
     safe = Html(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
     return tag("script", safe, type="application/json", id="data")
 
 
-def _row(row: Any, columns: list[tuple[str, str]], started: pd.Timestamp) -> dict[str, Any]:
+def _row(row: Any, started: pd.Timestamp) -> dict[str, Any]:
     opened = None if pd.isna(row.opened) else (row.opened - started).total_seconds()
     end = text_or_none(row.time_wait_end)
     wait = "" if end is None else end.replace("_", " ")
@@ -129,26 +128,11 @@ def _row(row: Any, columns: list[tuple[str, str]], started: pd.Timestamp) -> dic
     return {
         "cells": [for_terminal(cell) for cell in cells],
         "pair": integer_or_none(row.conversation),
-        "steps": _steps(row, columns, started, opened),
+        "steps": [[step.time, step.state, _lasted(step)] for step in steps(row, started)],
     }
 
 
-def _steps(
-    row: Any, columns: list[tuple[str, str]], started: pd.Timestamp, opened: float | None
-) -> list[list[Any]]:
-    """List the states: seconds into the recording, name, how long (``>`` a lower bound)."""
-    visited = [(state, getattr(row, name)) for state, name in columns]
-    visited = [(state, seconds) for state, seconds in visited if not np.isnan(seconds)]
-    older = row.censored in LEFT
-    going_on = row.censored in RIGHT
-    time = opened if opened is not None else 0.0
-    found: list[list[Any]] = []
-    for place, (state, seconds) in enumerate(visited):
-        if state == "TIME_WAIT" and not pd.isna(row.time_wait_began):
-            time = (row.time_wait_began - started).total_seconds()
-        bound = (older and place == 0) or (going_on and place == len(visited) - 1)
-        found.append([time, state, ("> " if bound else "") + duration(seconds)])
-        time += seconds
-    if visited and not going_on:
-        found.append([time, "CLOSED", ""])
-    return found
+def _lasted(step: Step) -> str:
+    if step.state == CLOSED:
+        return ""
+    return ("> " if step.bound else "") + duration(step.seconds)

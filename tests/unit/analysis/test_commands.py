@@ -241,3 +241,37 @@ def test_hostile_names_reach_no_terminal(make, capsys):
     ):
         _, out, _ = run(capsys, *command)
         assert not any(mark in out for mark in ("\x1b", "\x07", "\u202e"))
+
+
+def test_html_is_written_to_a_new_file_only(make, tmp_path, capsys):
+    out = tmp_path / "report.html"
+    code, printed, err = run(capsys, "report", make(), "--html", out)
+    assert (code, printed) == (0, "")
+    assert str(out) in err
+    assert out.read_text().startswith("<!DOCTYPE html>")
+    code, _, err = run(capsys, "report", make(), "--html", out)
+    assert code == 1
+    assert "--force" in err
+    assert run(capsys, "report", make(), "--html", out, "--force")[0] == 0
+
+
+def test_html_goes_with_one_file_and_no_other_format(make, tmp_path, capsys):
+    out = tmp_path / "report.html"
+    assert run(capsys, "report", make(), "--json", "--html", out)[0] == 2
+    assert run(capsys, "report", make(), make(name="b.arrows"), "--html", out)[0] == 2
+    assert not out.exists()
+
+
+def test_timeline_draws_ladders(make, capsys):
+    code, out, err = run(capsys, "timeline", make(lives=3), "--most", 2)
+    assert code == 0
+    assert out.count("client curl[100]") == 2
+    assert "1 more" in err
+
+
+def test_timeline_chooses_by_id_and_by_finding(make, capsys):
+    _, out, _ = run(capsys, "timeline", make(lives=3), "--connection", 1)
+    assert out.startswith("#1 ")
+    code, out, err = run(capsys, "timeline", make(), "--finding", "close-wait-leak")
+    assert (code, out) == (0, "")
+    assert "no connection" in err
