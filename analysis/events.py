@@ -87,14 +87,17 @@ def _codes(column: Any, names: tuple[str, ...], unknown: int) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0, np.int8)
 
 
-def _comms(column: Any) -> tuple[np.ndarray, list[str]]:
-    """Turn the name column into indices and the list of distinct names."""
+def _words(column: Any) -> tuple[np.ndarray, list[str]]:
+    """Turn a dictionary column into indices and the list of distinct words.
+
+    A dictionary may hold a word twice: names that are no UTF-8 are escaped.
+    """
     names: dict[str, int] = {}
     parts = []
     for chunk in column.chunks:
         words = [word or "" for word in chunk.dictionary.to_pylist()]
-        lookup = np.array([names.setdefault(word, len(names)) for word in [*words, ""]], np.int32)
-        parts.append(lookup[chunk.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)])
+        lookup = np.array([names.setdefault(word, len(names)) for word in words], np.int32)
+        parts.append(lookup[chunk.indices.to_numpy(zero_copy_only=False)])
     codes = np.concatenate(parts) if parts else np.empty(0, np.int32)
     return codes, list(names)
 
@@ -147,7 +150,7 @@ def event_arrays(table: pa.Table) -> EventArrays:
         )
 
     (local, remote), ipv6 = _address_codes([table["local_address"], table["remote_address"]])
-    comm, comms = _comms(table["comm"])
+    comm, comms = _words(table["comm"])
     return EventArrays(
         time=numbers("time").view(np.int64),
         kind=_codes(table["kind"], KINDS, -1),
@@ -180,8 +183,13 @@ def events_frame(table: pa.Table) -> pd.DataFrame:
     ``remote_port``, ``netns``, ``cgroup``, ``pid``, ``comm``, ``detail`` (Int64).
     """
     arrays = event_arrays(table)
-    rest = table.drop_columns(["local_address", "remote_address", "detail"])
-    frame: pd.DataFrame = rest.unify_dictionaries().to_pandas()
+    words = [field.name for field in SCHEMA if pa.types.is_dictionary(field.type)]
+    rest = table.drop_columns(["local_address", "remote_address", "detail", *words])
+    frame: pd.DataFrame = rest.to_pandas()
+    for name in words:
+        codes, distinct = _words(table[name])
+        categories = pd.Index(distinct, dtype=object)
+        frame[name] = pd.Categorical.from_codes(codes, categories)
     detail = pd.arrays.IntegerArray(arrays.detail.copy(), ~arrays.has_detail)
     frame = frame.assign(
         local_address=arrays.address_texts(arrays.local),

@@ -1,17 +1,16 @@
 """Read a recording's file: whole, cut off at any byte, or empty."""
 
-import json
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 
-from tcptrace.analysis.observed import NEVER, Observed
+from tcptrace.analysis.header import check_batch, check_header, decode_metadata, nanoseconds
+from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
 from tcptrace.tracer.errors import RecordingError
-from tcptrace.tracer.schema import FORMAT, METADATA_KEY, SCHEMA
+from tcptrace.tracer.schema import SCHEMA
 
 
 @dataclass
@@ -28,26 +27,30 @@ class _Progress:
     def add(self, batch: pa.RecordBatch, totals: dict[str, Any]) -> None:
         """Take in one batch and the running totals it carries."""
         if len(batch):
-            times = batch["time"].to_numpy(zero_copy_only=False).astype(np.int64)
-            self.first = min(int(times.min()), self.first or int(times.min()))
-            self.last = max(int(times.max()), self.last or 0)
-        lost = totals.get("lost")
-        if isinstance(lost, int) and lost > self.lost:
-            self.lost = lost
-            self.lost_until = self.last if len(batch) and self.last else np.iinfo(np.int64).max
+            times = batch["time"].cast(pa.int64()).to_numpy(zero_copy_only=False)
+            first, last = int(times.min()), int(times.max())
+            self.first = first if self.first is None else min(first, self.first)
+            self.last = last if self.last is None else max(last, self.last)
+            # A full buffer loses what comes until it is read, and was counted then: what
+            # was read next came after. Filters hold back, so only its last is sure to.
+            if self.lost_until == ALWAYS:
+                self.lost_until = self.last
+        lost = totals.get("lost", 0)
+        if lost > self.lost:
+            self.lost, self.lost_until = lost, ALWAYS
         self.batches.append(batch)
         self.totals = totals
 
     def observed(self, header: dict[str, Any]) -> Observed:
         """Give the span that was watched; of a cut-off recording, to its last event."""
-        started = _nanoseconds(header.get("started"))
-        ended = _nanoseconds(self.totals.get("ended"))
+        started = nanoseconds(header.get("started"))
+        ended = nanoseconds(self.totals.get("ended"))
         if started is None or (self.first is not None and self.first < started):
-            started = self.first or 0
+            started = 0 if self.first is None else self.first
         if ended is None or (self.last is not None and self.last > ended):
-            ended = self.last or started
+            ended = started if self.last is None else self.last
         ended = max(started, ended)
-        settling = _nanoseconds(self.totals.get("settling"))
+        settling = nanoseconds(self.totals.get("settling"))
         settling = ended if settling is None else min(max(started, settling), ended)
         return Observed(started, settling, ended, self.lost, self.lost_until)
 
@@ -58,6 +61,8 @@ def load(path: Path) -> dict[str, Any]:
     Raises :class:`RecordingError` if the file cannot be opened or is something else.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RecordingError(f"{path}: not a file: save it to one first")
         if path.stat().st_size == 0:
             return _parts({}, SCHEMA, _Progress(), "the file is empty")
         source = pa.memory_map(str(path))
@@ -75,13 +80,13 @@ def load(path: Path) -> dict[str, Any]:
         while True:
             try:
                 batch, raw = reader.read_next_batch_with_custom_metadata()
-                batch.validate(full=True)
+                check_batch(batch)
             except StopIteration:
                 break
             except (pa.ArrowException, OSError, EOFError):
                 problem = "its last batch is damaged or cut off"
                 break
-            progress.add(batch.select(SCHEMA.names), _metadata(raw))
+            progress.add(batch.select(SCHEMA.names), decode_metadata(raw))
         if progress.totals.get("final") is True:
             problem = None
         elif problem is None:
@@ -100,50 +105,6 @@ def _parts(
         "observed": progress.observed(header),
         "problem": problem,
     }
-
-
-def _nanoseconds(value: Any) -> int | None:
-    """Read a time written as text, ns since 1970; None if it is none."""
-    if not isinstance(value, str):
-        return None
-    try:
-        at = pd.Timestamp(value)
-        return int((at.tz_localize("UTC") if at.tz is None else at).as_unit("ns").value)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _metadata(raw: Any) -> dict[str, Any]:
-    """Decode a batch's metadata; every value is JSON."""
-    decoded: dict[str, Any] = {}
-    for key, value in dict(raw or {}).items():
-        try:
-            decoded[key.decode()] = json.loads(value)
-        except ValueError:
-            continue
-    return decoded
-
-
-def check_header(path: Path, schema: pa.Schema) -> dict[str, Any]:
-    """Check that this is a recording we can read; give its header."""
-    try:
-        header = dict(json.loads((schema.metadata or {})[METADATA_KEY]))
-        version = header["format"]
-    except (KeyError, ValueError, TypeError) as error:
-        raise RecordingError(f"{path}: an Arrow file, but no tcptrace recording") from error
-    if version != FORMAT:
-        raise RecordingError(
-            f"{path}: recording format {version!r}, this tcptrace reads {FORMAT}: "
-            "use the version that recorded it"
-        )
-    wrong = [
-        wanted.name
-        for wanted in SCHEMA
-        if schema.get_field_index(wanted.name) < 0 or schema.field(wanted.name).type != wanted.type
-    ]
-    if wrong:
-        raise RecordingError(f"{path}: damaged: wrong columns: {', '.join(wrong)}")
-    return header
 
 
 def _check_beginning(path: Path, error: Exception) -> None:

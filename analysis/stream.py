@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tcptrace.analysis.load import check_header, load
+from tcptrace.analysis.header import check_batch, check_header
+from tcptrace.analysis.load import load
 
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -24,7 +25,7 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
         while True:
             try:
                 batch = reader.read_next_batch()
-                batch.validate(full=True)
+                check_batch(batch)
             except (StopIteration, pa.ArrowException, OSError, EOFError):
                 return
             yield batch
