@@ -143,6 +143,24 @@ def test_killed_by_a_reset(lab: Lab, family: int) -> None:
     assert {(r["outcome"], r["closed_by"]) for r in rows} == {("finished", "local")}
 
 
+def test_a_reset_that_rfc1337_forbids_ends_nothing(lab: Lab) -> None:
+    cable = lab.cable()
+    duo = Duo(lab, cable.pair)
+    duo.pair.client.sysctl(tcp_rfc1337=1)
+    recorder = lab.record()
+    made = duo.connect_many(REPEATS)
+    for near, far in made:
+        orderly(near, far)
+    duo.pair.client.wait_for(TIME_WAIT=REPEATS)
+    for near, _ in made:
+        cable.forge_reset("b", PORT, near.port)
+    assert duo.pair.client.states()["TIME_WAIT"] == REPEATS
+    recorder.stop()
+    rows = Rows(recorder.read()).of(duo.pair.client)
+    assert ends(rows) == {"open": REPEATS}
+    assert {(r["outcome"], r["closed_by"]) for r in rows} == {("finished", "local")}
+
+
 def test_killed_with_its_namespace(lab: Lab) -> None:
     duo = Duo(lab)
     recorder = lab.record()
