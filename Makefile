@@ -26,7 +26,8 @@ TEST_JOBS := 12
 # Root needs no sudo, and containers often have none. What runs with it must not leave files
 # of root's among the user's.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-AS_ROOT := $(if $(SUDO),$(SUDO) env PYTHONDONTWRITEBYTECODE=1)
+AS_ROOT := $(if $(SUDO),$(SUDO) env PYTHONDONTWRITEBYTECODE=1 \
+	HYPOTHESIS_STORAGE_DIRECTORY=/root/.cache/hypothesis)
 
 .PHONY: help setup demo test lint bench install uninstall packages test-packages
 
