@@ -1,17 +1,19 @@
 """``tcptrace export``: the tables, for other tools."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
-import pandas as pd
 
 from tcptrace.analysis.export import WRITERS, chunks, event_tables, write_tables
-from tcptrace.analysis.filters import choose, filter_options, filters_from
+from tcptrace.analysis.filters import Filters, choose, filter_options, filters_from
 from tcptrace.analysis.output import new_file
+from tcptrace.analysis.perfetto import perfetto
 from tcptrace.analysis.recording import read
+
+PERFETTO = "perfetto"
 
 
 @click.command("export")
@@ -26,9 +28,10 @@ from tcptrace.analysis.recording import read
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(list(WRITERS)),
+    type=click.Choice([*WRITERS, PERFETTO]),
     default="csv",
     show_default=True,
+    help="perfetto: the connections, for ui.perfetto.dev.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: stdout.")
 @click.option("--force", is_flag=True, help="Overwrite the output file.")
@@ -36,23 +39,33 @@ from tcptrace.analysis.recording import read
 def command(
     file: Path, table: str, file_format: str, output: Path | None, force: bool, **options: Any
 ) -> None:
-    """Write a table as CSV, JSON Lines or Parquet."""
+    """Write a table as CSV, JSON Lines or Parquet, or connections as a Perfetto trace."""
     filters = filters_from(options)
     if table == "events" and filters:
         raise click.UsageError("filters choose connections: use --table connections or time_wait")
     to_stdout = output is None or str(output) == "-"
     if to_stdout and file_format == "parquet":
         raise click.UsageError("parquet is not for a terminal or a pipe: give -o FILE")
-    tables: Iterable[pd.DataFrame]
-    if table == "events":
-        tables = event_tables(file)
-    else:
-        view = choose(read(file), filters)
-        tables = chunks(view.connections if table == "connections" else view.time_wait)
+    if file_format == PERFETTO and table != "connections":
+        raise click.UsageError("perfetto shows connections: leave --table out")
+    write = _writer(file, table, file_format, filters)
     if to_stdout:
-        write_tables(tables, sys.stdout.buffer, file_format)
+        write(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
         assert output is not None  # noqa: S101
         with new_file(output, force=force) as stream:
-            write_tables(tables, stream, file_format)
+            write(stream)
+
+
+def _writer(
+    file: Path, table: str, file_format: str, filters: Filters
+) -> Callable[[IO[bytes]], None]:
+    """Prepare what is asked for, so that a file that cannot be read leaves no trace."""
+    if table == "events":
+        return lambda stream: write_tables(event_tables(file), stream, file_format)
+    view = choose(read(file), filters)
+    if file_format == PERFETTO:
+        return lambda stream: stream.writelines(perfetto(view))
+    chosen = view.connections if table == "connections" else view.time_wait
+    return lambda stream: write_tables(chunks(chosen), stream, file_format)

@@ -275,3 +275,12 @@ def test_timeline_chooses_by_id_and_by_finding(make, capsys):
     code, out, err = run(capsys, "timeline", make(), "--finding", "close-wait-leak")
     assert (code, out) == (0, "")
     assert "no connection" in err
+
+
+def test_export_writes_a_perfetto_trace(make, tmp_path, capsys):
+    out = tmp_path / "trace.json"
+    assert run(capsys, "export", make(), "--format", "perfetto", "-o", out)[0] == 0
+    assert json.loads(out.read_text())["traceEvents"]
+    code, _, err = run(capsys, "export", make(), "--table", "events", "--format", "perfetto")
+    assert code == 2
+    assert "connections" in err
