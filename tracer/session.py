@@ -214,7 +214,10 @@ class Session:
         self.snapshots[when], self._asked = snapshot.problem, None
         if self._settling is not None:
             rows = rows[rows["detail"] >= 0]  # timewait sockets
-        self.add(rows if self._keep is None else self._keep.push(rows))
+        if self._keep is not None:
+            rows = self._keep.push(rows)
+        self.waiting.include(rows[rows["kind"] == KIND["existing"]])
+        self.add(rows)
 
     def add(self, events: np.ndarray) -> None:
         """Have rows written with the next flush."""

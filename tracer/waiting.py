@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tcptrace.tracer.schema import KIND
+from tcptrace.tracer.judge import tuple_keys
+from tcptrace.tracer.schema import KIND, STATE
 
 
 class WaitingSockets:
@@ -14,6 +15,7 @@ class WaitingSockets:
     def __init__(self) -> None:
         self._sockets = np.empty(0, np.uint64)
         self._ended = np.empty(0, np.uint64)
+        self._older = np.empty(0, np.uint64)  # keys of four-tuples
 
     def __len__(self) -> int:
         return len(self._sockets)
@@ -21,7 +23,7 @@ class WaitingSockets:
     def update(self, events: np.ndarray) -> None:
         """Take in a batch of records, in order."""
         kind = events["kind"]
-        chosen = (kind >= KIND["timewait_start"]) & (kind <= KIND["timewait_cancel"])
+        chosen = _is_timewait(kind)
         if not chosen.any():
             return
         sockets = events["socket"][chosen]
@@ -38,4 +40,19 @@ class WaitingSockets:
         That a SYN reused a TIME_WAIT is reported a moment after the TIME_WAIT's end.
         """
         sockets = np.concatenate([self._sockets, self._ended])
-        return np.isin(events["socket"], sockets)
+        known: np.ndarray = np.isin(events["socket"], sockets)
+        timewait = _is_timewait(events["kind"])
+        known[timewait] |= np.isin(tuple_keys(events[timewait]), self._older)
+        return known
+
+    def include(self, rows: np.ndarray) -> None:
+        """Know a snapshot's timewait sockets, too, which have no address.
+
+        They are not counted: that one of them has ended may have been told before.
+        """
+        waiting = (rows["detail"] >= 0) | (rows["new_state"] == STATE["TIME_WAIT"])
+        self._older = np.union1d(self._older, tuple_keys(rows[waiting]))
+
+
+def _is_timewait(kind: np.ndarray) -> np.ndarray:
+    return (kind >= KIND["timewait_start"]) & (kind <= KIND["timewait_cancel"])

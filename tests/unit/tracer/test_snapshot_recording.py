@@ -155,6 +155,35 @@ def test_after_recording_only_timewait_sockets_are_of_interest() -> None:
     assert [port for kind, port in file.rows if kind == "existing"] == [2, 3]
 
 
+def test_ends_of_time_waits_older_than_the_recording_are_followed_too() -> None:
+    old, young, started = End(local_port=1), End(local_port=2), End(local_port=3)
+    recorded, file = session(
+        batch(started.timewait(1, "start", 0x1000)),
+        batch(),  # settling begins
+        batch(young.timewait(6, "start", 0x2000)),
+        batch(
+            old.timewait(7, "cancel", 0x3000),
+            old.timewait(8, "start", 0x3000),
+            young.timewait(9, "cancel", 0x2000),
+            started.timewait(10, "cancel", 0x1000),
+        ),
+        batch(old.timewait(11, "cancel", 0x3000), old.timewait(12, "expire", 0x3000)),
+    )
+    recorded.ask("end", Snapshot(existing(1, "TIME_WAIT", detail=250)))
+    recorded.poll()
+    recorded.settle(never, "2026-01-01T00:00:00Z", lambda _: None)
+    recorded.finish()
+    assert file.rows == [
+        ("timewait_start", 3),
+        ("existing", 1),
+        ("timewait_cancel", 1),
+        ("timewait_start", 1),
+        ("timewait_cancel", 3),
+        ("timewait_cancel", 1),
+        ("timewait_expire", 1),
+    ]
+
+
 def test_empty_snapshot_is_no_row() -> None:
     recorded, file = session()
     recorded.ask("start", Snapshot(np.empty(0, EVENT)))
