@@ -80,6 +80,7 @@ class ConnectionFilter:
         )
         birth = _is_birth(kind, old, new)
         begins = _begins(socket, kind, birth)
+        begins[_fresh_starts(rows, places, kind, begins)] = True
         life = np.cumsum(begins) - 1
         first = np.flatnonzero(begins)
         count = len(first)
@@ -94,17 +95,18 @@ class ConnectionFilter:
             owner[waits] = MAYBE
             verdict = np.minimum(verdict, owner)
         # Began in an earlier batch: decided there, or else by what has come since.
-        earlier = self._known.verdicts(sockets)
-        # A timewait socket's start says all there is to know, and may be the first of a
-        # new one at an address that another namespace's had: never by what was.
-        fresh = birth[first] | (kind[first] == KIND["timewait_start"])
-        continued = ~fresh & (earlier != MAYBE)
-        verdict[continued] = earlier[continued]
-
+        earlier, earlier_keys = self._known.look_up(sockets)
         keys = np.zeros(count, np.uint64)
         if self._by_owner:
             complete = ((rows["local_port"] != 0) & (rows["remote_port"] != 0))[places]
             keys[life[complete]] = judge.tuple_keys(rows)[places][complete]
+        # A timewait socket's start is a re-arm if its tuple was there before, else a new
+        # one at an address that another, perhaps another namespace's, had.
+        rearmed = (earlier_keys == keys) & (keys != 0)
+        fresh = birth[first] | ((kind[first] == KIND["timewait_start"]) & ~rearmed)
+        continued = ~fresh & (earlier != MAYBE)
+        verdict[continued] = earlier[continued]
+        if self._by_owner:
             self._follow_connections(verdict, keys, waits & ~continued & (verdict != NO), ~waits)
         over = np.zeros(count, bool)
         over[life[(kind == KIND["state"]) & (new == STATE["CLOSE"])]] = True
@@ -127,7 +129,7 @@ class ConnectionFilter:
         # The latest connection of that tuple: the first one backwards.
         distinct, where = np.unique(keys[known][::-1], return_index=True)
         here.remember(distinct, distinct, verdict[known][::-1][where])
-        found = here.verdicts(keys[chosen])
+        found, _ = here.look_up(keys[chosen])
         missing = found == MAYBE
         if missing.any():
             found[missing] = self._known.verdicts_by_key(keys[chosen[missing]])
@@ -155,10 +157,16 @@ def _begins(socket: np.ndarray, kind: np.ndarray, birth: np.ndarray) -> np.ndarr
     begins = birth.copy()
     begins[:1] = True
     begins[1:] |= socket[1:] != socket[:-1]
-    # A timewait socket's start is a re-arm only right after a cancel.
-    starts = kind == KIND["timewait_start"]
-    begins[1:] |= starts[1:] & (kind[:-1] != KIND["timewait_cancel"])
     return begins
+
+
+def _fresh_starts(
+    rows: np.ndarray, places: np.ndarray, kind: np.ndarray, begins: np.ndarray
+) -> np.ndarray:
+    """Find timewait sockets' starts that are no re-arm: not right after their own cancel."""
+    starts = np.flatnonzero((kind == KIND["timewait_start"]) & ~begins)
+    here, before = (judge.tuple_keys(rows[places[at]]) for at in (starts, starts - 1))
+    return starts[(kind[starts - 1] != KIND["timewait_cancel"]) | (here != before)]
 
 
 def _latest(verdicts: np.ndarray, life: np.ndarray, count: int) -> np.ndarray:

@@ -19,12 +19,12 @@ class KnownSockets:
     def __len__(self) -> int:
         return len(self._sockets)
 
-    def verdicts(self, sockets: np.ndarray) -> np.ndarray:
-        """Give each socket's verdict; MAYBE if it is unknown or undecided."""
+    def look_up(self, sockets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give each socket's verdict, MAYBE if it is unknown or undecided, and key, or 0."""
         at, found = self._find(sockets)
-        result = np.full(len(sockets), MAYBE)
-        result[found] = self._verdicts[at[found]]
-        return result
+        verdicts, keys = np.full(len(sockets), MAYBE), np.zeros(len(sockets), np.uint64)
+        verdicts[found], keys[found] = self._verdicts[at[found]], self._keys[at[found]]
+        return verdicts, keys
 
     def verdicts_by_key(self, keys: np.ndarray) -> np.ndarray:
         """Give the verdict on a connection of each tuple; MAYBE if none is known."""

@@ -171,6 +171,18 @@ def test_timewait_socket_follows_its_connection(pieces: object) -> None:
         assert len(got) == kept
 
 
+@pytest.mark.parametrize("pieces", [lambda events: [events], one_by_one])
+def test_timewait_address_that_was_a_strangers_is_judged_anew(pieces: object) -> None:
+    """Killed, freed, and at once another connection's: as a re-arm looks, but for the tuple."""
+    assert callable(pieces)
+    stranger = End(local_port=1, remote_port=2, comm="stranger")
+    events = batch(
+        stranger.timewait(0, "start"), stranger.timewait(5, "cancel"), CLIENT.timewait(6, "start")
+    )
+    assert len(push_all(Selection(port=(80,)), *pieces(events))) == 1
+    assert len(push_all(Selection(port=(2,)), *pieces(events))) == 2
+
+
 def test_timewait_socket_of_an_unseen_connection_is_written() -> None:
     rows = batch(CLIENT.timewait(0, "expire"))
     assert len(push_all(Selection(comm=("curl",)), rows)) == 1
@@ -223,6 +235,7 @@ def stories(draw: st.DrawFn) -> list[Story]:
     """Connections one after the other or at once, sharing few socket addresses."""
     made = []
     free = dict.fromkeys((1, 2, 3), 0)  # address: from when on
+    waiting = dict.fromkeys((100, 101), 0)
     for number in range(draw(st.integers(1, 8))):
         socket = draw(st.sampled_from(sorted(free)))
         time = free[socket] + draw(st.integers(1, 40))
@@ -238,10 +251,15 @@ def stories(draw: st.DrawFn) -> list[Story]:
         rows = end.opens(time) if draw(st.booleans()) else end.is_accepted(time, old_kernel=old)
         time += draw(st.integers(5, 60))
         if draw(st.booleans()):
-            waits = 100 + number  # addresses of their own
+            idle = [address for address, since in waiting.items() if since < time + 2]
+            waits = idle[0] if idle else 200 + number
             rows += end.closes_first(time)
             rows += [end.timewait(time + 2, "start", waits), *end.gone(time + 3)]
-            rows += [end.timewait(time + 200, "expire", waits)]
+            for rearmed in draw(st.lists(st.integers(4, 90), max_size=2, unique=True)):
+                rows += [end.timewait(time + rearmed, "cancel", waits)]
+                rows += [end.timewait(time + rearmed, "start", waits)]
+            rows += [end.timewait(time + 100, draw(st.sampled_from(["expire", "cancel"])), waits)]
+            waiting[waits] = time + 100
         else:
             rows += end.closes_second(time)
         free[socket] = time + 3
@@ -271,7 +289,7 @@ def is_wanted(end: End, wanted: Selection) -> bool:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(stories(), SELECTIONS, st.lists(st.integers(0, 100), max_size=8))
 def test_any_connections_cut_into_any_batches_are_kept_whole(
     told: Sequence[Story], wanted: Selection, cuts: list[int]
