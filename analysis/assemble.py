@@ -68,7 +68,9 @@ class Rows:
         gone = (self.life_until == ALWAYS) & (reborn | (lives.last < observed.lost_until))
         last_seen = column(np.full(len(chosen), UNSEEN), no_life, idle_until)
         self.gone = self.of_life(gone, False) | (self.idle & (last_seen < observed.lost_until))
-        lost = (waits.end == tw.OPEN) & (waits.followed | (waits.last < observed.lost_until))
+        unsure = waits.followed | (waits.last < observed.lost_until)
+        unsure |= ~waits.in_time_wait & ~waits.asked
+        lost = (waits.end == tw.OPEN) & unsure
         #: Timewait sockets that went on for an unknown time.
         self.lost_sight = self.of_wait(lost, False)
 

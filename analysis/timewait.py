@@ -43,7 +43,9 @@ class TimeWaits:
     event, ns. ``whole``: the first was its start. ``in_time_wait``, ``began``,
     ``since``, ``restarts``: see :class:`tcptrace.analysis.rearms.Beginnings`.
     ``ended``: ns, ALWAYS while open. ``end``: index into ENDS. ``followed``: another
-    timewait socket had its four-tuple later.
+    timewait socket had its four-tuple later. ``asked``: its last event is a snapshot's,
+    so that its state then is known: a FIN that arrives within the timer's bucket makes
+    TIME_WAIT of FIN_WAIT_2 without an event.
     """
 
     life: np.ndarray
@@ -59,6 +61,7 @@ class TimeWaits:
     ended: np.ndarray
     end: np.ndarray
     followed: np.ndarray
+    asked: np.ndarray
 
     def __len__(self) -> int:
         return len(self.life)
@@ -136,6 +139,7 @@ def find_time_waits(
         ended=np.where(stopped, time[last], ALWAYS),
         end=np.where(expired, EXPIRED, np.where(stopped, KILLED, OPEN)),
         followed=followed,
+        asked=kind[last] == KIND["existing"],
     )
     _name_early_ends(waits, events, all_rows[signs], all_ids[signs], lives, life_ids)
     return waits

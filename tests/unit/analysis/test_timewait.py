@@ -172,10 +172,18 @@ def test_an_expiry_in_fin_wait_2_is_no_time_wait_but_a_timeout() -> None:
 def test_an_orphan_still_waiting_for_the_fin_is_open() -> None:
     wait = after_orphan()
     story = wait.story.after(20)
+    wait.snapshot()
     row = story.connection()
     assert ended(wait) == (None, "open", None, None)
     assert (row["state"], row["censored"], row["closed"]) == ("FIN_WAIT_2", "right", None)
     assert row["fin_wait_2_s"] == pytest.approx(20, abs=0.001)
+
+
+def test_an_orphan_nobody_asked_about_may_have_got_its_fin_unseen() -> None:
+    wait = after_orphan()
+    row = wait.story.after(20).connection()
+    assert ended(wait) == (None, "unknown", "local", None)
+    assert row["fin_wait_2_s"] is None
 
 
 def test_connect_on_the_same_four_tuple_reuses_the_time_wait() -> None:
