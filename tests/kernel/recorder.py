@@ -40,7 +40,11 @@ class Recorder:
         """End the recording as Ctrl-C does."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-        code = self._process.wait(60)
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait until the recording has ended."""
+        code = self._process.wait(90)
         if code:
             raise RuntimeError(f"tcptrace record ended with {code}: {self._said.read_text()}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from .duo import PORT, Duo
@@ -82,6 +84,30 @@ def test_time_wait_older_than_the_recording_is_left_censored_and_open(lab: Lab) 
     assert len(waits) == REPEATS
     assert {(wait["end"], wait["censored"]) for wait in waits} == {("open", "both")}
     assert {row["state"] for row in rows.of(duo.pair.client)} == {"TIME_WAIT"}
+
+
+def test_settling_sees_the_end_of_time_waits_older_than_the_recording(
+    lab: Lab, tmp_path: Path
+) -> None:
+    duo = Duo(lab)
+    client = duo.pair.client
+    old = duo.connect_many(REPEATS)
+    for near, far in old:
+        orderly(near, far)
+    client.wait_for(TIME_WAIT=REPEATS)
+    over = tmp_path / "over"
+    until = f"while [ ! -e {over} ]; do sleep 0.1; done"
+    options = ["--netns", str(client.inode), "--settle", "90"]
+    recorder = lab.record(*options, "--", "sh", "-c", until)
+    young = duo.connect()
+    orderly(*young)
+    client.wait_for(TIME_WAIT=REPEATS + 1)
+    over.touch()
+    recorder.finish()
+    waits = Rows(recorder.read()).time_wait(client)
+    censored = {wait["local_port"]: wait["censored"] for wait in waits}
+    assert censored == {near.port: "left" for near, _ in old} | {young[0].port: "none"}
+    assert {wait["end"] for wait in waits} == {"expired"}
 
 
 def test_each_connection_is_told_once_whatever_goes_on_meanwhile(lab: Lab) -> None:
