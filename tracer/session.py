@@ -183,9 +183,10 @@ class Session:
         return events[known | handshake]
 
     def ask(self, when: str, snapshot: Snapshot) -> None:
-        """Have a snapshot's rows written once they are there; ``when``: start or end.
+        """Have a snapshot's rows written once they are there.
 
-        While another is under way there must be none: :meth:`complete` it first.
+        ``when``: start, end or settled. While one is under way there must be no other:
+        :meth:`complete` it first.
         """
         self._asked = when, snapshot
 

@@ -124,14 +124,19 @@ class SnapshotProcess:
         # Files in memory: a pipe would have to be read all the time.
         self._rows = os.fdopen(os.memfd_create("snapshot"), "rb")
         self._said = os.fdopen(os.memfd_create("said"), "rb")
-        self._process = subprocess.Popen(
-            [*command, *map(str, netns)],
-            stdin=subprocess.DEVNULL,
-            stdout=self._rows,
-            stderr=self._said,
-            # Ctrl-C is the recorder's to handle.
-            start_new_session=True,
-        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._refused = ""
+        try:
+            self._process = subprocess.Popen(
+                [*command, *map(str, netns)],
+                stdin=subprocess.DEVNULL,
+                stdout=self._rows,
+                stderr=self._said,
+                # Ctrl-C is the recorder's to handle.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._refused = f"no process to ask for them: {error.strerror}"
 
     def poll(self) -> np.ndarray | None:
         """Give the snapshot once it is there; None until then, and after it was given.
@@ -140,6 +145,8 @@ class SnapshotProcess:
         """
         if self._rows.closed:
             return None
+        if self._process is None:
+            return self._fail(self._refused)
         if self._process.poll() is None:
             if time.monotonic() < self._deadline:
                 return None
@@ -166,7 +173,7 @@ class SnapshotProcess:
 
     def close(self) -> None:
         """End the process if it still runs; there will be no snapshot."""
-        if self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
         self._rows.close()

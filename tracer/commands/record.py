@@ -228,7 +228,7 @@ def _record(
             session.settle(ending.settling(settle), now(), line.show_settling)
             if session.waiting:
                 # Which of these were in FIN_WAIT_2 and are in TIME_WAIT by now.
-                session.ask("end", ask())
+                session.ask("settled", ask())
                 session.complete(ending.interrupted)
         # Only now: between the last look at the sockets and this, nothing is missed.
         capture.detach()
@@ -238,7 +238,7 @@ def _record(
         session.abandon("recording failed")
     for when, problem in session.snapshots.items():
         if problem is not None:
-            click.echo(f"tcptrace: at the {when} of the recording: {problem}", err=True)
+            click.echo(f"tcptrace: {when} snapshot: {problem}", err=True)
     final = {"ended": now(), "reason": reason, "mib": kernel_counters()}
     final |= {"snapshots": session.snapshots}
     writer.finish(session.seen, session.lost, final | session.settling)

@@ -84,6 +84,15 @@ def test_one_that_fails_gives_none_and_says_why(
     assert process.problem == f"{UNKNOWN}: {problem}"
 
 
+def test_one_that_cannot_be_started_does_not_end_a_recording(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    process = SnapshotProcess()
+    assert len(outcome(process)) == 0
+    assert process.problem == f"{UNKNOWN}: no process to ask for them: No such file or directory"
+
+
 def test_what_is_missing_is_said_beside_what_there_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
