@@ -50,11 +50,11 @@ class ConnectionFilter:
             rows = np.concatenate([self._held.take(np.unique(events["socket"])), events])
         alone = (rows["socket"] == 0) | _is_stray_reset(rows)
         verdict = np.empty(len(rows), np.int8)
-        verdict[alone] = self._judge_alone(rows[alone])
         places = np.flatnonzero(~alone)
         places = places[np.argsort(rows["socket"][places], kind="stable")]
         if len(places):
             verdict[places] = self._judge_lives(rows, places)
+        verdict[alone] = self._judge_alone(rows[alone])
         self._held.put(rows[verdict == MAYBE])
         wanted: np.ndarray = rows[verdict == YES]
         # All that is still to come of what is written undecided is written too.
@@ -67,6 +67,11 @@ class ConnectionFilter:
         verdict = np.minimum(
             judge.by_tuple(rows, self._wanted), judge.by_holder(rows, self._wanted)
         )
+        doubtful = np.flatnonzero(verdict == MAYBE)
+        if len(doubtful):
+            # A snapshot's TIME_WAIT has no owner of its own: its connection had one.
+            keys = judge.tuple_keys(rows[doubtful])
+            verdict[doubtful] = self._known.verdicts_by_key(keys)
         return np.where(verdict == NO, NO, YES)
 
     def _judge_lives(self, rows: np.ndarray, places: np.ndarray) -> np.ndarray:

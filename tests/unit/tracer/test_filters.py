@@ -183,6 +183,22 @@ def test_timewait_address_that_was_a_strangers_is_judged_anew(pieces: object) ->
     assert len(push_all(Selection(port=(2,)), *pieces(events))) == 2
 
 
+def test_a_snapshots_time_wait_follows_its_connection() -> None:
+    """It has neither address nor owner."""
+    nobody = {"socket": 0, "pid": 0, "comm": b""}
+    found = batch(CLIENT.row(50, "existing", "TIME_WAIT", "TIME_WAIT", **nobody))
+    for pieces in ((WHOLE_CLIENT, found), (np.concatenate([WHOLE_CLIENT, found]),)):
+        assert len(push_all(Selection(comm=("curl",)), *pieces)) == len(WHOLE_CLIENT) + 1
+        assert len(push_all(Selection(comm=("nginx",)), *pieces)) == 0
+    assert len(push_all(Selection(comm=("nginx",)), found)) == 1
+
+
+def test_a_snapshots_socket_is_its_holders() -> None:
+    held = CLIENT.row(0, "existing", "ESTABLISHED", "ESTABLISHED", socket=0, pid=100, comm=b"curl")
+    assert len(push_all(Selection(comm=("curl",)), held)) == 1
+    assert len(push_all(Selection(comm=("nginx",)), held)) == 0
+
+
 def test_timewait_socket_of_an_unseen_connection_is_written() -> None:
     rows = batch(CLIENT.timewait(0, "expire"))
     assert len(push_all(Selection(comm=("curl",)), rows)) == 1
