@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -55,8 +56,13 @@ def command(
     require_root()
     folder = _folder(directory, wanted)
     signal.signal(signal.SIGTERM, _interrupt)
-    with _Display(len(wanted)) as display:
-        runs = run_all([EXPERIMENTS[name]() for name in wanted], folder, display.update)
+    try:
+        with _Display(len(wanted)) as display:
+            runs = run_all([EXPERIMENTS[name]() for name in wanted], folder, display.update)
+    except BaseException:
+        if directory is None:
+            shutil.rmtree(folder)
+        raise
     if json_wanted:
         click.echo(json.dumps([as_json(run) for run in runs], indent=1))
     else:

@@ -1,6 +1,7 @@
 """What an experiment left behind: its recording and its capture, on one clock."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -79,12 +80,12 @@ class Evidence:
         )
         return table[mine].sort_values("connection")
 
-    def connection(self, side: Side, port: int, which: int = 0) -> "pd.Series[object]":
+    def connection(self, side: Side, port: int, which: int = 0) -> dict[str, Any]:
         """Return one of them as a row."""
         found = self.connections(side, port)
         if len(found) <= which:
             raise ExperimentError(f"the recording has no connection on port {port} ({side} host)")
-        return found.iloc[which]
+        return {str(name): value for name, value in found.iloc[which].items()}
 
     def visited(self, side: Side, port: int) -> list[str]:
         """List the states a host's sockets with ``port`` went through, in order."""

@@ -11,7 +11,8 @@ class Experiment(ABC):
     """One experiment; an instance serves one run and carries notes from play to judge.
 
     ``wire``: segments travel through this program, else over a veth pair; ``mtu`` is the
-    wire's; ``patient``: no segment is sent again just because the machine is busy.
+    wire's; ``patient``: no segment is sent again, and no TIME_WAIT ends, just because
+    the machine is busy.
     ``judge`` reads the recording and the capture; what only the programs could see
     (an errno, bytes read) it has from the play.
     """

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tcptrace.analysis.demo.evidence import Evidence, Findings
@@ -62,10 +63,10 @@ def run_all(
     stop = threading.Event()
     threads = ThreadPoolExecutor(len(runs))
     try:
-        _watched(threads, [lambda run=run: _prepare(run, stop) for run in runs], runs, watch)
+        _watched(threads, [partial(_prepare, run, stop) for run in runs], runs, watch)
         if all(run.error for run in runs):
             raise PreflightError(str(runs[0].error))
-        _watched(threads, [lambda run=run: _play(run) for run in runs], runs, watch)
+        _watched(threads, [partial(_play, run) for run in runs], runs, watch)
     except BaseException:
         stop.set()
         for run in runs:

@@ -65,7 +65,7 @@ def states(namespace: Namespace, port: int) -> list[str]:
 
 def counters(namespace: Namespace) -> dict[str, int]:
     """Return the namespace's TcpExt and Tcp counters (names as in ``nstat``)."""
-    values = {}
+    values: dict[str, int] = {}
     for name in ("netstat", "snmp"):
         lines = namespace.proc_net(name).splitlines()
         for names, numbers in zip(lines[::2], lines[1::2], strict=True):

@@ -7,6 +7,7 @@ from tcptrace.analysis.recording import Recording
 _REARMED_WITHIN = 1_000_000
 #: The kernel cancels a timer before it expires, starts anew, or is handed over.
 _CANCEL_IS_PART_OF = ("timewait_start", "timewait_expire", "timewait_reused")
+_HOW_IT_ENDED = {"timewait_cancel": "ended early", "timewait_reused": "a SYN takes its place"}
 #: What tells one beginning of a TIME_WAIT from another, ns: jiffies are coarse.
 _SAME = 50_000_000
 
@@ -50,8 +51,7 @@ def state_changes(recording: Recording, netns: int, side: Side, port: int) -> li
                 if at - time < _REARMED_WITHIN
             ):
                 continue
-            note = {"timewait_cancel": "ended early", "timewait_reused": "a SYN takes its place"}
-            note = note.get(kind, "")
+            note = _HOW_IT_ENDED.get(kind, "")
             state = "CLOSE"
         elif kind != "state":
             continue

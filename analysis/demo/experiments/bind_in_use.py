@@ -58,10 +58,10 @@ class BindInUse(Experiment):
         }
         findings.expect(self.outcomes == expected, f"bind() gave {self.outcomes}")
         connection = evidence.connection("right", PORT)
-        lived = float(str(connection["time_wait_s"]))
+        lived = float(connection["time_wait_s"])
         began = connection["time_wait_began"]
-        failed = (evidence.utc(self.last_failure) - began).total_seconds()  # type: ignore[operator]
-        bound = (evidence.utc(self.success) - began).total_seconds()  # type: ignore[operator]
+        failed = (evidence.utc(self.last_failure) - began).total_seconds()
+        bound = (evidence.utc(self.success) - began).total_seconds()
         findings.expect(
             failed <= lived <= bound,
             f"last EADDRINUSE {failed:.3f} s, end {lived:.3f} s, success {bound:.3f} s",

@@ -45,8 +45,8 @@ class CloseWaitLeak(Experiment):
         leak = evidence.connection("right", PORT)
         peer = evidence.connection("left", PORT)
         alive = evidence.connection("right", KEPT_ALIVE)
-        stayed, peer_stayed = float(str(leak["close_wait_s"])), float(str(peer["fin_wait_2_s"]))
-        alive_stayed = float(str(alive["close_wait_s"]))
+        stayed, peer_stayed = float(leak["close_wait_s"]), float(peer["fin_wait_2_s"])
+        alive_stayed = float(alive["close_wait_s"])
         findings.expect(
             "CLOSE_WAIT" in self.before_exit, f"before the exit: {', '.join(self.before_exit)}"
         )

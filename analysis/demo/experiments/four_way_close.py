@@ -79,7 +79,7 @@ class FourWayClose(Experiment):
         delay = (ack.time - fin.time) / 1e6
         active = evidence.connection("left", FOUR)
         passive = evidence.connection("right", FOUR)
-        lived = float(str(active["time_wait_s"]))
+        lived = float(active["time_wait_s"])
         findings.expect(60 <= lived < 66, f"TIME_WAIT lived {lived:.3f} s")
         findings.expect(active["closed_by"] == "local", "the client is not the active closer")
         findings.expect(passive["closed_by"] == "remote", "the server is not the passive closer")

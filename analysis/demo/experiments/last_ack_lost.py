@@ -77,10 +77,10 @@ class LastAckLost(Experiment):
     def judge(self, evidence: Evidence, findings: Findings) -> None:
         """Compare the three."""
         kept = evidence.connection("left", KEPT)
-        lived = float(str(kept["time_wait_s"]))
+        lived = float(kept["time_wait_s"])
         fins = [one for one in evidence.segments(KEPT) if one.side == "right" and one.segment.fin]
         span = (fins[-1].time - fins[0].time) / 1e9
-        restarts = int(str(kept["time_wait_restarts"]))
+        restarts = int(kept["time_wait_restarts"])
         server = evidence.connection("right", KEPT)
         findings.expect(len(fins) > LOST, f"{len(fins)} FINs, {LOST} lost ACKs")
         findings.expect(restarts >= 1, "TIME_WAIT did not start anew")

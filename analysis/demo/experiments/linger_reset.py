@@ -1,5 +1,7 @@
 """close() with SO_LINGER of 0 seconds, against an ordinary close()."""
 
+from typing import Any
+
 from tcptrace.analysis.demo.evidence import CONDITIONS, Evidence, Findings
 from tcptrace.analysis.demo.experiment import Experiment
 from tcptrace.analysis.demo.stage import Stage
@@ -23,7 +25,7 @@ class LingerReset(Experiment):
         # Less than the sender may take: some data is always left on the sender's side.
         stage.right.set_sysctl("tcp_rmem", "4096 16384 16384")
         self.sent: dict[int, int] = {}
-        self.read: dict[int, dict[str, object]] = {}
+        self.read: dict[int, dict[str, Any]] = {}
         for index, port in enumerate((RESET, ORDERLY)):
             server.do("listen", name="l", port=port)
             stage.connect(client, server, port, 40000 + index)
@@ -41,7 +43,7 @@ class LingerReset(Experiment):
         """Count bytes, segments and TIME_WAITs."""
         reset, orderly = evidence.connection("left", RESET), evidence.visited("left", ORDERLY)
         segments = evidence.segments(RESET)
-        lost = self.sent[RESET] - int(str(self.read[RESET]["bytes"]))
+        lost = self.sent[RESET] - int(self.read[RESET]["bytes"])
         error = self.read[RESET]["error"]
         findings.expect(reset["outcome"] == "reset", f"outcome: {reset['outcome']}")
         findings.expect(reset["closed_by"] == "local", f"reset by {reset['closed_by']}")

@@ -82,8 +82,8 @@ class SameFourTuple(Experiment):
         for port, end in ((BOUND, "reused_connect"), (CHOSEN, "expired"), (PLAIN, "expired")):
             before = evidence.connection("left", port)
             after = evidence.connection("left", port, -1)
-            lived[port] = float(str(before["time_wait_s"]))
-            gap = (after["established"] - before["time_wait_began"]).total_seconds()  # type: ignore[operator]
+            lived[port] = float(before["time_wait_s"])
+            gap = (after["established"] - before["time_wait_began"]).total_seconds()
             findings.expect(
                 before["time_wait_end"] == end, f"port {port} ended by {before['time_wait_end']}"
             )

@@ -41,7 +41,7 @@ class ServerClosesFirst(Experiment):
     def judge(self, evidence: Evidence, findings: Findings) -> None:
         """Find the TIME_WAITs and whose they are."""
         first = evidence.connection("right", FIRST_CLIENT)
-        lived = float(str(first["time_wait_s"]))
+        lived = float(first["time_wait_s"])
         time_wait = evidence.recording.time_wait
         servers = int((time_wait["netns"] == evidence.netns["right"]).sum())
         clients = int((time_wait["netns"] == evidence.netns["left"]).sum())

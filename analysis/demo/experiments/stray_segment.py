@@ -139,7 +139,7 @@ class StraySegment(Experiment):
         stray = next(one for one in evidence.segments(GUARDED) if one.fate == "held")
         began = guarded["time_wait_began"]
         findings.expect(
-            evidence.utc(stray.arrived or 0) > began,  # type: ignore[operator]
+            evidence.utc(stray.arrived or 0) > began,
             "the stray came before TIME_WAIT",
         )
         for port in (TIMESTAMPS, SLOW, *((FAST,) if FAST in self.read else ())):

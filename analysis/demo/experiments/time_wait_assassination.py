@@ -1,5 +1,8 @@
 """An old duplicate can end a TIME_WAIT: RFC 1337."""
 
+from functools import partial
+
+from tcptrace.analysis.demo.capture import Sighting
 from tcptrace.analysis.demo.evidence import CONDITIONS, Evidence, Findings
 from tcptrace.analysis.demo.experiment import Experiment
 from tcptrace.analysis.demo.sockets import states
@@ -26,16 +29,12 @@ class TimeWaitAssassination(Experiment):
             stage.connect(client, server, port, 40000 + setting)
             server.do("send_all", name="c", text="an old segment")
             client.do("receive", name="c")
-            old = stage.wire.find(
-                lambda one, port=port: port in one.segment.ports and one.segment.length > 0
-            )[0]
+            old = stage.wire.find(partial(is_data, port=port))[0]
             stage.close_in_order(client, server)
             stage.wait_for_states("right", port, ["LISTEN"])
             stage.wait_for_states("left", port, ["TIME_WAIT"])
             stage.wire.repeat(old)
-            rst = stage.wire.wait_for(
-                lambda one, port=port: port in one.segment.ports and one.segment.rst, "RST"
-            )
+            rst = stage.wire.wait_for(partial(is_reset, port=port), "RST")
             assert rst.arrived is not None  # noqa: S101  nothing holds it up
             self.after[setting] = states(stage.left, port)
         stage.wait_for_time_wait_end("left", PORTS[1])
@@ -45,7 +44,7 @@ class TimeWaitAssassination(Experiment):
         lived = {}
         for setting, port in PORTS.items():
             row = evidence.connection("left", port)
-            lived[setting] = float(str(row["time_wait_s"]))
+            lived[setting] = float(row["time_wait_s"])
             findings.measured[f"rfc1337_{setting}"] = {
                 "time_wait_s": round(lived[setting], 6),
                 "end": str(row["time_wait_end"]),
@@ -72,3 +71,13 @@ class TimeWaitAssassination(Experiment):
             ("tcp_rfc1337=0", evidence.ladder(PORTS[0])),
             ("tcp_rfc1337=1", evidence.ladder(PORTS[1])),
         ]
+
+
+def is_data(one: Sighting, port: int) -> bool:
+    """Match a segment with data."""
+    return port in one.segment.ports and one.segment.length > 0
+
+
+def is_reset(one: Sighting, port: int) -> bool:
+    """Match an RST."""
+    return port in one.segment.ports and one.segment.rst

@@ -69,7 +69,7 @@ class TimeWaitLength(Experiment):
             CONDITIONS,
             f"{measured}. RFC 9293 takes MSL as 2 minutes, which would be 240 s; no segment's "
             f"life is measured. tcp_fin_timeout was {FIN_TIMEOUT} s here and changed nothing: it "
-            "is FIN_WAIT_2's",
+            "is FIN_WAIT_2's. (With tcp_rfc1337=1: by default a late segment may end one early)",
         )
         findings.say(
             "E3", FAILS if high < 60 else CONDITIONS, f"about 1 minute, always: {measured}"

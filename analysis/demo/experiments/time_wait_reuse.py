@@ -117,7 +117,7 @@ class TimeWaitReuse(Experiment):
             )
             text = f"{outcome} for {TRIED:.0f} s"
             if case.expected:
-                after[case.label] = lived = float(str(row["time_wait_s"]))
+                after[case.label] = lived = float(row["time_wait_s"])
                 findings.expect(end == "reused_connect", f"{case.label}: ended by {end}")
                 text = f"ok after {lived:.3f} s"
             lines.append(f"  {case.label:36} {text}")
@@ -125,10 +125,10 @@ class TimeWaitReuse(Experiment):
             slow, quick = after.get(CASES[2].label, 0.0), after.get(CASES[6].label, 0.0)
             findings.expect(slow >= int(self.default_delay) / 1000, f"reused after {slow:.3f} s")
             findings.expect(0.2 <= quick < 1, f"with 200 ms reused after {quick:.3f} s")
-        row = evidence.connection("right", INCOMING_CLIENT)
-        incoming = float(str(row["time_wait_s"]))
+        first = evidence.connection("right", INCOMING_CLIENT)
+        incoming = float(first["time_wait_s"])
         findings.expect(
-            row["time_wait_end"] == "reused_syn", f"the SYN: ended by {row['time_wait_end']}"
+            first["time_wait_end"] == "reused_syn", f"the SYN: ended by {first['time_wait_end']}"
         )
         findings.expect("ESTABLISHED" in self.incoming, f"after the SYN: {self.incoming}")
         findings.measured |= {
