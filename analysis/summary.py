@@ -42,13 +42,17 @@ def summarise(view: View, findings: list[Finding] | None = None) -> dict[str, An
 
 def _recording(view: View) -> dict[str, Any]:
     recording = view.recording
+    told = bool(recording.header) or len(recording.table) > 0
     return {
         "host": recording.header.get("host"),
         "kernel": recording.header.get("kernel"),
-        "started": utc(recording.started),
-        "ended": utc(recording.ended),
-        "duration_s": seconds((recording.ended - recording.started).total_seconds()),
-        "events": len(recording.events),
+        # An empty file, or one cut off within its header, does not say.
+        "started": utc(recording.started) if told else None,
+        "ended": utc(recording.ended) if told else None,
+        "duration_s": seconds((recording.ended - recording.started).total_seconds())
+        if told
+        else None,
+        "events": len(recording.table),
         "lost": int(recording.lost),
         "complete": bool(recording.complete),
     }
