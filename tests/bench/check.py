@@ -63,7 +63,7 @@ def _told(connections: pd.DataFrame, role: str) -> pd.DataFrame:
     here, there = ("client", "server") if role == "client" else ("server", "client")
     # Its FIN was acknowledged before the peer's came, so a mini-socket waited for that
     # one; that it came, the kernel tells with the timer's end, 60 s after this recording.
-    mini = (rows["state"] == "FIN_WAIT_2") & (rows["outcome"] == "open")
+    mini = (rows["state"] == "FIN_WAIT_2") & rows["outcome"].isin(["open", "unknown"])
     return pd.DataFrame(
         {
             f"{here}_address": rows["local_address"].astype(object),
