@@ -49,6 +49,21 @@ class Conversation:
         sent = self.sent_by(side, FIN)
         return sent[0] if sent else None
 
+    def answer(self, segment: Segment) -> Segment:
+        """The first segment that acknowledges this one.
+
+        The side that sends it has dealt with `segment` by then; that it had come the
+        capture may have seen much earlier, if the machine is busy.
+        """
+        return next(
+            s
+            for s in self.segments
+            if s.source == segment.target
+            and s.time >= segment.time
+            and s.flags & ACK
+            and not_before(s.acknowledged, segment.end)
+        )
+
     def reset(self) -> Segment | None:
         """The first RST of either side."""
         sent = [s for s in self.segments if s.flags & RST and not s.error]

@@ -21,6 +21,7 @@ from .traffic import Socket
 
 TIMEWAIT_LEN = 60.0  # TCP_TIMEWAIT_LEN (include/net/tcp.h)
 NEAR = 20e6  # ns
+LATE = 250e6  # ns: a busy machine may deal this late with what has come, or is due
 LOST_ACKS = 4
 
 
@@ -216,7 +217,7 @@ def test_each_lives_a_minute_and_what_the_timer_wheel_adds(run: Run, name: str, 
         assert wait["end"] == "expired"
         assert wait["censored"] == "none"
         assert wait["restarts"] == 0
-        assert TIMEWAIT_LEN <= wait["lived_s"] <= TIMEWAIT_LEN + run.granularity + 0.02
+        assert TIMEWAIT_LEN <= wait["lived_s"] <= TIMEWAIT_LEN + run.granularity + LATE / 1e9
         assert wait["lived_s"] == pytest.approx((wait["ended"] - wait["began"]).total_seconds())
 
 
@@ -226,17 +227,14 @@ def test_time_wait_begins_when_the_peers_fin_arrives(run: Run, name: str, side: 
     for seen, row in run.of(name, side):
         fin = seen.fin(far)
         assert fin
-        began = fin.time
+        came, dealt_with = fin.time, seen.answer(fin).time
         if name == "crossed":
-            # Then it begins with the ACK of one's own FIN, which comes after that.
+            # Then it begins with the ACK of one's own FIN, and nothing answers that.
             own = seen.fin(side)
             assert own
-            began = next(
-                s.time
-                for s in seen.segments
-                if s.source == fin.source and (s.acknowledged - own.end) % 2**32 < 2**31
-            )
-        assert abs(row["time_wait_began"].value - began) < NEAR
+            came = seen.answer(own).time
+            dealt_with = came + LATE
+        assert came - NEAR < row["time_wait_began"].value < dealt_with + NEAR
 
 
 @pytest.mark.parametrize(("name", "delay"), [("fin_1_s", 1.0), ("fin_5_s", 5.0)])
@@ -245,8 +243,9 @@ def test_waiting_for_the_peers_fin_is_fin_wait_2(run: Run, name: str, delay: flo
         own, far = seen.fin(CLIENT), seen.fin(SERVER)
         assert own
         assert far
-        assert row["fin_wait_2_s"] > delay - 0.02
-        assert row["fin_wait_2_s"] == pytest.approx((far.time - own.time) / 1e9, abs=0.02)
+        assert row["fin_wait_2_s"] > delay - LATE / 1e9
+        longest = seen.answer(far).time - seen.answer(own).time
+        assert row["fin_wait_2_s"] < (longest + NEAR) / 1e9
 
 
 @pytest.mark.parametrize("name", CABLES[1:])
@@ -259,10 +258,10 @@ def test_lost_last_acks_restart_time_wait(run: Run, name: str) -> None:
         assert row["time_wait_end"] == "expired"
         wait = next(w for w in run.waits(name, CLIENT) if w["connection"] == row["connection"])
         after_last_fin = (wait["ended"].value - fins[-1].time) / 1e9
-        assert TIMEWAIT_LEN - 0.02 <= after_last_fin <= TIMEWAIT_LEN + run.granularity + 0.02
+        assert TIMEWAIT_LEN - 0.02 <= after_last_fin <= TIMEWAIT_LEN + run.granularity + LATE / 1e9
         assert wait["lived_s"] == pytest.approx((wait["ended"] - wait["began"]).total_seconds())
         # An orphan's TIME_WAIT may begin and restart in silence: then the last is told.
-        assert fins[0].time - NEAR < row["time_wait_began"].value < fins[-1].time + NEAR
+        assert fins[0].time - NEAR < row["time_wait_began"].value < fins[-1].time + LATE
 
 
 def test_one_begun_before_the_recording_is_left_censored(run: Run) -> None:
@@ -273,6 +272,6 @@ def test_one_begun_before_the_recording_is_left_censored(run: Run) -> None:
         assert fin
         assert (wait["end"], wait["censored"]) == ("expired", "left")
         # A lower bound. The timer tells more than was watched, but no more than there was.
-        assert wait["lived_s"] <= (wait["ended"].value - fin.time + NEAR) / 1e9
+        assert wait["lived_s"] < (wait["ended"].value - fin.time + NEAR) / 1e9
         assert (row["opened"], row["established"], row["censored"]) == (None, None, "left")
         assert row["established_s"] is None
