@@ -118,7 +118,8 @@ class ConnectionFilter:
         verdict[(over | waits) & (verdict == MAYBE)] = YES
         last = np.append(sockets[1:] != sockets[:-1], True)
         self._known.remember(sockets[last], keys[last], verdict[last])
-        return verdict[life]
+        of_rows: np.ndarray = verdict[life]
+        return of_rows
 
     def _follow_connections(
         self, verdict: np.ndarray, keys: np.ndarray, waits: np.ndarray, connections: np.ndarray
@@ -144,17 +145,17 @@ class ConnectionFilter:
 
 def _is_stray_reset(rows: np.ndarray) -> np.ndarray:
     """Mark resets that answer a segment in a listener's name, or a half-open connection's."""
-    return (rows["kind"] != KIND["state"]) & np.isin(
-        rows["old_state"], (STATE["LISTEN"], STATE["NEW_SYN_RECV"])
-    )
+    unconnected = np.isin(rows["old_state"], (STATE["LISTEN"], STATE["NEW_SYN_RECV"]))
+    stray: np.ndarray = unconnected & (rows["kind"] != KIND["state"])
+    return stray
 
 
 def _is_birth(kind: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """Mark transitions that begin a socket's life, whatever came before."""
-    return (kind == KIND["state"]) & (
-        ((old == STATE["CLOSE"]) & (new != STATE["CLOSE"]))
-        | ((old == STATE["LISTEN"]) & (new == STATE["SYN_RECV"]))
-    )
+    opened = (old == STATE["CLOSE"]) & (new != STATE["CLOSE"])
+    accepted = (old == STATE["LISTEN"]) & (new == STATE["SYN_RECV"])
+    birth: np.ndarray = (kind == KIND["state"]) & (opened | accepted)
+    return birth
 
 
 def _begins(socket: np.ndarray, kind: np.ndarray, birth: np.ndarray) -> np.ndarray:
@@ -171,7 +172,8 @@ def _fresh_starts(
     """Find timewait sockets' starts that are no re-arm: not right after their own cancel."""
     starts = np.flatnonzero((kind == KIND["timewait_start"]) & ~begins)
     here, before = (judge.tuple_keys(rows[places[at]]) for at in (starts, starts - 1))
-    return starts[(kind[starts - 1] != KIND["timewait_cancel"]) | (here != before)]
+    fresh: np.ndarray = starts[(kind[starts - 1] != KIND["timewait_cancel"]) | (here != before)]
+    return fresh
 
 
 def _latest(verdicts: np.ndarray, life: np.ndarray, count: int) -> np.ndarray:

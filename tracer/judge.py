@@ -18,7 +18,8 @@ def _halves(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_ipv4(high: np.ndarray, low: np.ndarray) -> np.ndarray:
-    return (high == 0) & (low >> np.uint64(32) == 0xFFFF)
+    mapped: np.ndarray = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
+    return mapped
 
 
 def _inside(column: np.ndarray, networks: Sequence[Network]) -> np.ndarray:

@@ -180,7 +180,8 @@ class Session:
         )
         known = self.waiting.known(events)
         self.waiting.update(events[known])
-        return events[known | handshake]
+        followed: np.ndarray = events[known | handshake]
+        return followed
 
     def ask(self, when: str, snapshot: Snapshot) -> None:
         """Have a snapshot's rows written once they are there.

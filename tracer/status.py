@@ -6,21 +6,12 @@ from collections.abc import Callable
 from typing import TextIO
 
 from tcptrace.tracer.session import Session
+from tcptrace.tracer.sizes import human_size
 
 _EVERY = 0.5
 _BAR = 24
 #: How long the last TIME_WAIT takes to end, seconds, in general: 60 rounded up by the timer wheel.
 _USUAL_WAIT = 62
-
-
-def human_size(size: int) -> str:
-    """Write bytes with a unit: 512 B, 1.2 MB."""
-    value, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
 class StatusLine:

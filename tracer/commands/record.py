@@ -14,6 +14,7 @@ import click
 
 from tcptrace.tracer.preflight import require_rights_and_bcc
 from tcptrace.tracer.selection import Selection, filter_options, taken_from
+from tcptrace.tracer.sizes import Size, check_buffer_size, human_size
 
 if TYPE_CHECKING:
     from tcptrace.tracer.capture import Capture
@@ -21,30 +22,6 @@ if TYPE_CHECKING:
     from tcptrace.tracer.recording import RecordingWriter
     from tcptrace.tracer.session import Session, Stop
     from tcptrace.tracer.snapshot import SnapshotProcess
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
-
-class Size(click.ParamType):
-    """Bytes, with an optional K, M or G."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read a size such as 64M."""
-        if isinstance(value, int):
-            return value
-        number = value.upper().removesuffix("B").rstrip("KMG")
-        unit = value.upper().removesuffix("B")[len(number) :]
-        if not number.isdigit() or unit not in _UNITS or int(number) == 0:
-            self.fail(f"{value!r} is no size such as 64M", param, ctx)
-        return int(number) * _UNITS[unit]
-
-
-def _power_of_two(ctx: click.Context, param: click.Parameter, value: int) -> int:
-    if value & (value - 1) or value < 1 << 16:
-        raise click.BadParameter("must be a power of two, 64K at least", ctx, param)
-    return value
 
 
 @click.command("record", context_settings={"ignore_unknown_options": False})
@@ -63,7 +40,7 @@ def _power_of_two(ctx: click.Context, param: click.Parameter, value: int) -> int
     type=Size(),
     default="64M",
     show_default=True,
-    callback=_power_of_two,
+    callback=check_buffer_size,
     help="Ring buffer in the kernel.",
 )
 @click.option(
@@ -246,8 +223,6 @@ def _record(
 
 
 def _summarise(session: "Session", writer: "RecordingWriter", seconds: float) -> None:
-    from tcptrace.tracer.status import human_size
-
     lost = f"{session.lost:,} LOST" if session.lost else "0 lost"
     waiting = len(session.waiting)
     left = f", {waiting:,} still in TIME_WAIT" if waiting else ""
