@@ -3,6 +3,8 @@
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tcptrace.analysis.filters import View
 
@@ -37,7 +39,7 @@ def completeness(view: View) -> dict[str, Any]:
     comparable = not filtered and netns is not None
     kernel = _kernel_counts(recording.header.get("mib"), recording.final.get("mib"))
     recorded = (
-        _recorded_counts(recording.events, recording.connections, int(netns))
+        _recorded_counts(recording.table, recording.connections, int(netns))
         if comparable and netns is not None
         else dict.fromkeys(_COUNTERS)
     )
@@ -73,26 +75,30 @@ def _flat(mib: Any) -> dict[str, int]:
 
 
 def _recorded_counts(
-    events: pd.DataFrame, connections: pd.DataFrame, netns: int
+    table: pa.Table, connections: pd.DataFrame, netns: int
 ) -> dict[str, int | None]:
-    here = events[events["netns"] == netns]
+    here = pc.equal(table["netns"], netns)
+    broken = pc.and_(
+        pc.is_in(table["old_state"], pa.array(["ESTABLISHED", "CLOSE_WAIT"])),
+        pc.and_(pc.equal(table["kind"], "state"), pc.equal(table["new_state"], "CLOSE")),
+    )
     ours = connections[(connections["netns"] == netns).fillna(False).astype(bool)]
     opened = ours["opened"].notna()
-    old, new = here["old_state"], here["new_state"]
-    closes = (here["kind"] == "state") & (new == "CLOSE")
     return {
         "active_opens": int((opened & (ours["role"] == "client")).sum()),
         "passive_opens": int((opened & (ours["role"] == "server")).sum()),
-        "estab_resets": int((closes & old.isin(["ESTABLISHED", "CLOSE_WAIT"])).sum()),
-        "timewait_sockets": _timewait_sockets(here),
+        "estab_resets": int(pc.sum(pc.and_(here, broken)).as_py() or 0),
+        "timewait_sockets": _timewait_sockets(table.filter(here)),
         "time_wait_reused_connect": int((ours["time_wait_end"] == "reused_connect").sum()),
         "time_wait_skipped": int((ours["time_wait_end"] == "skipped").sum()),
     }
 
 
-def _timewait_sockets(events: pd.DataFrame) -> int:
+def _timewait_sockets(table: pa.Table) -> int:
     """Count the timewait sockets made, sub-state FIN_WAIT_2 included, re-arms not."""
-    timers = events[events["kind"].isin(["timewait_start", "timewait_cancel"])]
+    chosen = pc.is_in(table["kind"], pa.array(["timewait_start", "timewait_cancel"]))
+    columns = ["time", "kind", "socket", "local_port", "remote_port"]
+    timers = table.select(columns).filter(chosen).unify_dictionaries().to_pandas()
     timers = timers.sort_values(["socket", "time"], kind="stable")
     previous = timers.shift()
     rearmed = (

@@ -127,39 +127,25 @@ def sides_by_service(view: View) -> list[dict[str, Any]]:
     A connection counts once: where both ends were seen, by the client's row. Programs
     are None where unknown (the other machine's are). Ends of unknown role are left out.
     """
-    connections = view.connections[view.connections["role"].isin(["client", "server"])]
-    is_client = connections["role"] == "client"
-    paired = connections["conversation"].notna()
-    names = connections[["conversation", "comm"]][paired]
-    servers = names[~is_client[paired]].drop_duplicates("conversation")
-    of_pair = connections["conversation"].map(servers.set_index("conversation")["comm"])
-    comm = connections["comm"].astype("object")
-    side = connections["closed_by"].astype("object")
-    swapped = {"local": "server", "remote": "client", "both": "both"}
-    straight = {"local": "client", "remote": "server", "both": "both"}
-    closer = side.map(straight).where(is_client, side.map(swapped))
-    service = {
-        name: connections[f"remote_{name}"]
-        .astype("object")
-        .where(is_client, connections[f"local_{name}"].astype("object"))
-        for name in ("address", "port")
-    }
-    table = pd.DataFrame(
-        {
-            "client": comm.where(is_client),
-            "server": of_pair.astype("object").where(is_client, comm),
-            **service,
-            "connections": 1,
-            **{
-                f"closed_by_{name}": (closer == name).astype("int64")
-                for name in ("client", "server", "both")
-            },
-        }
+    connections = view.connections
+    clients = connections[connections["role"] == "client"]
+    servers = connections[connections["role"] == "server"]
+    alone = servers[~servers["conversation"].isin(clients["conversation"].dropna())]
+    sums = pd.concat(
+        [
+            _sides(
+                clients.assign(client=clients["comm"], server=_server_of(clients, servers)),
+                "remote",
+                {"local": "client", "remote": "server"},
+            ),
+            _sides(
+                alone.assign(client=None, server=alone["comm"]),
+                "local",
+                {"local": "server", "remote": "client"},
+            ),
+        ]
     )
-    # The server's row of a pair whose client's row is here too says it all again.
-    clients = connections["conversation"][is_client & paired]
-    again = ~is_client & paired & connections["conversation"].isin(clients)
-    sums = table[~again].groupby(["client", "server", "address", "port"], dropna=False).sum()
+    whole = sums.groupby(["client", "server", "address", "port"], dropna=False).sum().reset_index()
     return [
         {
             "client": text_or_none(row.client),
@@ -170,10 +156,30 @@ def sides_by_service(view: View) -> list[dict[str, Any]]:
             "closed_by_server": int(row.closed_by_server),
             "closed_by_both": int(row.closed_by_both),
         }
-        for row in rows(
-            sums.reset_index().sort_values("connections", ascending=False, kind="stable")
-        )
+        for row in rows(whole.sort_values("connections", ascending=False, kind="stable"))
     ]
+
+
+def _server_of(clients: pd.DataFrame, servers: pd.DataFrame) -> Any:
+    """Name the program at the other end of each client's connection, where it was seen."""
+    known = servers[servers["conversation"].notna()].drop_duplicates("conversation")
+    place = pd.Index(known["conversation"]).get_indexer(pd.Index(clients["conversation"]))
+    return known["comm"].array.take(place, allow_fill=True)
+
+
+def _sides(ends: pd.DataFrame, service: str, closers: dict[str, str]) -> pd.DataFrame:
+    """Count per program and service; ``closers``: whom ``local`` and ``remote`` mean."""
+    side = ends["closed_by"]
+    table = ends[["client", "server"]].assign(
+        address=ends[f"{service}_address"],
+        port=ends[f"{service}_port"],
+        connections=1,
+        closed_by_both=side == "both",
+        **{f"closed_by_{who}": side == which for which, who in closers.items()},
+    )
+    keys = ["client", "server", "address", "port"]
+    found = table.groupby(keys, observed=True, dropna=False).sum().reset_index()
+    return found.astype(dict.fromkeys(keys, "object"))
 
 
 def failures(connections: pd.DataFrame) -> list[dict[str, Any]]:

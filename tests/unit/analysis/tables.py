@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from tcptrace.analysis.filters import Filters, View, choose
 
@@ -206,6 +207,11 @@ class FakeRecording:
     path: Path = Path("run.arrows")
     started: pd.Timestamp = START
     ended: pd.Timestamp = START + pd.Timedelta(75, "s")
+
+    @property
+    def table(self) -> pa.Table:
+        """The events as Arrow."""
+        return pa.Table.from_pandas(self.events, preserve_index=False)
 
 
 HEADER = {
