@@ -24,10 +24,14 @@ _MOST_SEGMENTS = 8
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim's number, one of the three verdicts, and the numbers behind it."""
+    """A claim's number, one of the three verdicts, and the numbers behind it.
+
+    ``brief``: the one that matters most, for a table.
+    """
 
     claim: str
     verdict: str
+    brief: str
     measured: str
 
 
@@ -50,10 +54,10 @@ class Findings:
             self.failures.append(what)
         return bool(happened)
 
-    def say(self, claim: str, verdict: str, measured: str) -> None:
+    def say(self, claim: str, verdict: str, brief: str, measured: str) -> None:
         """Add the verdict on a claim."""
         assert claim in CLAIMS, claim  # noqa: S101  a typing mistake in an experiment
-        self.verdicts.append(Verdict(claim, verdict, measured))
+        self.verdicts.append(Verdict(claim, verdict, brief, measured))
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ import textwrap
 from typing import Any
 
 from tcptrace.analysis.demo.claims import CLAIMS
+from tcptrace.analysis.demo.evidence import CONDITIONS, FAILS, HOLDS
 from tcptrace.analysis.demo.runner import Run
 
 WIDTH = 80
+_SHORT = {HOLDS: "holds", CONDITIONS: "conditional", FAILS: "not here"}
 
 
 def paragraph(text: str, first: str = "", rest: str | None = None) -> str:
@@ -42,17 +44,18 @@ def text(run: Run) -> str:
 
 def summary(runs: list[Run]) -> str:
     """Tell many experiments in one table."""
-    lines = [f"{'experiment':24} {'claim':5} verdict"]
+    lines = [f"{'experiment':23} {'':2} {'the claim':11} measured"]
     for run in runs:
         name = run.experiment.name
         if not run.shown:
             reason = run.error or "; ".join(run.findings.failures)
-            lines.append(paragraph(reason, f"{name:24} {'-':5} NOT SHOWN: ", " " * 31))
+            lines.append(paragraph(reason, f"{name:23} {'--':2} NOT SHOWN: ", " " * 27))
             continue
         for verdict in run.findings.verdicts:
-            lines.append(f"{name:24} {verdict.claim:5} {verdict.verdict}")
+            word = _SHORT[verdict.verdict]
+            lines.append(paragraph(verdict.brief, f"{name:23} {verdict.claim:2} {word:11} "))
             name = ""
-        lines += [paragraph(one, " " * 31 + "skipped: ") for one in run.skipped]
+        lines += [paragraph(one, " " * 27 + "skipped: ") for one in run.skipped]
     shown = sum(run.shown for run in runs)
     return "\n".join([*lines, "", f"{shown} of {len(runs)} experiments showed what they are for"])
 
@@ -79,6 +82,7 @@ def as_json(run: Run) -> dict[str, Any]:
                 "claim": verdict.claim,
                 "text": CLAIMS[verdict.claim],
                 "verdict": verdict.verdict,
+                "brief": verdict.brief,
                 "measured": verdict.measured,
             }
             for verdict in findings.verdicts

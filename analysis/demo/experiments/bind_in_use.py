@@ -81,8 +81,13 @@ class BindInUse(Experiment):
             "TIME_WAIT, and both sockets must have it. Set on the new server alone: "
             f"{self.outcomes[False, True]}; on both: {self.outcomes[True, True]}"
         )
-        findings.say("D4", CONDITIONS, f"without SO_REUSEADDR on both servers: {when}")
-        findings.say("D6", CONDITIONS, both)
-        findings.say("E2", HOLDS, when)
-        findings.say("E6", CONDITIONS, both)
+        findings.say(
+            "D4",
+            CONDITIONS,
+            f"for {failed:.1f} s, unless both set SO_REUSEADDR",
+            f"without SO_REUSEADDR on both servers: {when}",
+        )
+        findings.say("D6", CONDITIONS, "only if the server before had set it too", both)
+        findings.say("E2", HOLDS, f"EADDRINUSE for {failed:.1f} s, TIME_WAIT {lived:.1f} s", when)
+        findings.say("E6", CONDITIONS, "only if the server before had set it too", both)
         findings.ladders.append(("The connection that stands in the way", evidence.ladder(PORT)))

@@ -19,6 +19,7 @@ class CloseWaitLeak(Experiment):
     summary = "a program that never closes: CLOSE_WAIT until it exits"
     claims = ("B4",)
     wire = False
+    patient = False  # FIN_WAIT_2 lasts 3.5 times the retransmission timeout at least
 
     def play(self, stage: Stage) -> None:
         """Leak one socket, and one with keep-alive; then end the process."""
@@ -62,6 +63,7 @@ class CloseWaitLeak(Experiment):
         findings.say(
             "B4",
             CONDITIONS,
+            f"{stayed:.1f} s to the exit; keep-alive: {alive_stayed:.1f} s",
             f"CLOSE_WAIT stayed {stayed:.1f} s, until the process ended, though the peer had "
             f"forgotten it after {peer_stayed:.1f} s (tcp_fin_timeout {FIN_TIMEOUT} s): "
             "no timer of TCP ends it. SO_KEEPALIVE does: the probe is answered by RST and the "

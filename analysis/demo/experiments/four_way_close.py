@@ -108,16 +108,28 @@ class FourWayClose(Experiment):
         }
         both = f"client {' > '.join(ACTIVE[2:])}; server {' > '.join(PASSIVE[2:])}"
         findings.say(
-            "B1", HOLDS, "a segment lost before the FIN was sent again after it and read in order"
+            "B1",
+            HOLDS,
+            "sent again after the FIN, read in order",
+            "a segment lost before the FIN was sent again after it and read in order",
         )
-        findings.say("B2", HOLDS, both)
-        findings.say("B3", HOLDS, "CLOSE_WAIT was on the passive side only, whichever side it was")
+        findings.say("B2", HOLDS, "every state recorded, in order", both)
         findings.say(
-            "C1", HOLDS, f"client first and server first; the active side only after {lived:.1f} s"
+            "B3",
+            HOLDS,
+            "CLOSE_WAIT on the passive side only",
+            "CLOSE_WAIT was on the passive side only, whichever side it was",
+        )
+        findings.say(
+            "C1",
+            HOLDS,
+            "client first, and server first",
+            f"client first and server first; the active side only after {lived:.1f} s",
         )
         findings.say(
             "C2",
             CONDITIONS,
+            f"4 segments, or 3 ({merged} of {TRIES}) if at once",
             f"four when the server waits before it closes; when it closes at once, {merged} of "
             f"{TRIES} closes took three: Linux delays the ACK of a FIN (up to 40 ms; above "
             f"{delay:.1f} ms) and the server's FIN carries it. Half-closed, the server's data "
@@ -126,10 +138,16 @@ class FourWayClose(Experiment):
         findings.say(
             "C3",
             HOLDS,
+            f"TIME_WAIT {lived:.1f} s on the active side only",
             f"TIME_WAIT on the active side only, {lived:.3f} s; the passive side closed "
             "on the last ACK",
         )
-        findings.say("D3", HOLDS, f"in this order, the last step after {lived:.3f} s")
+        findings.say(
+            "D3",
+            HOLDS,
+            f"every state, the last for {lived:.1f} s",
+            f"in this order, the last step after {lived:.3f} s",
+        )
         findings.ladders += [
             ("The client closes, the server later: four segments", evidence.ladder(FOUR)),
             ("The server closes at once: three segments", evidence.ladder(40010)),

@@ -123,6 +123,7 @@ class LastAckLost(Experiment):
         findings.say(
             "A5",
             HOLDS,
+            f"FIN {len(fins)} times, answered; {lived - span:.1f} s more",
             f"{LOST} last ACKs lost: the FIN came {len(fins)} times over {span:.2f} s, TIME_WAIT "
             f"answered each and started anew {restarts} times; it lived {lived:.2f} s in all, "
             f"{lived - span:.2f} s after the last FIN. The server closed in order",
@@ -130,12 +131,14 @@ class LastAckLost(Experiment):
         findings.say(
             "E4",
             HOLDS,
+            f"FIN answered by RST, {self.server_error}",
             "TIME_WAIT killed: the repeated FIN was answered by RST and the server's close "
             f"failed ({self.server_error})",
         )
         findings.say(
             "A4",
             FAILS,
+            f"new client in after {self.newcomer_s * 1000:.0f} ms (RFC 5961)",
             f"in LAST_ACK still, but the newcomer was in after {self.newcomer_s * 1000:.0f} ms: "
             "its SYN got a challenge ACK (RFC 5961), its RST removed the old connection, and its "
             "second SYN opened the new one",

@@ -70,6 +70,7 @@ class LingerReset(Experiment):
         findings.say(
             "C3",
             CONDITIONS,
+            f"linger 0: no TIME_WAIT, {lost:,} bytes lost",
             "not with SO_LINGER 0: close() sent RST instead of FIN and there was no TIME_WAIT, "
             f"but {lost:,} of {self.sent[RESET]:,} bytes that send() had taken were lost, and the "
             f"reader got {error}. The ordinary close delivered all {self.sent[ORDERLY]:,} bytes",

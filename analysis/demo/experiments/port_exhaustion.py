@@ -71,6 +71,7 @@ class PortExhaustion(Experiment):
         findings.say(
             "D5",
             CONDITIONS,
+            f"client: {self.done} connections, {self.error}",
             f"a client that closes first is hit harder: {PORTS} ports, {self.done} connections, "
             f"then {self.error}, with every port in TIME_WAIT. Another destination was reached at "
             f"once, and {self.requests} requests over one kept connection took one port. The "

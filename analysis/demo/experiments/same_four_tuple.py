@@ -100,6 +100,7 @@ class SameFourTuple(Experiment):
         findings.say(
             "A3",
             CONDITIONS,
+            "held for connect(), not for SO_REUSEADDR",
             "connect() from the same port to the same destination: EADDRNOTAVAIL until TIME_WAIT "
             f"ended after {lived[CHOSEN]:.1f} s; to another one: ok at once. bind() without "
             "SO_REUSEADDR on both sockets knows no destination yet and fails for every one "

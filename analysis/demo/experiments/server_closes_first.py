@@ -63,12 +63,14 @@ class ServerClosesFirst(Experiment):
         findings.say(
             "E1",
             HOLDS,
+            "server: LISTEN, TIME_WAIT; client: none",
             f"server's sockets on port {PORT}: {', '.join(self.seen['server'])}; the client's: "
             f"none. The TIME_WAIT lived {lived:.3f} s",
         )
         findings.say(
             "D5",
             CONDITIONS,
+            f"{servers} TIME_WAITs; but a newer SYN gets in",
             f"{servers} closes, {servers} TIME_WAITs on the server, none on the client. But the "
             "client that came back with the same address and port did not collide: its SYN "
             "was newer than the old connection (RFC 6191) and took the TIME_WAIT's place",

@@ -50,6 +50,7 @@ class SimultaneousClose(Experiment):
         findings.say(
             "C3",
             CONDITIONS,
+            "both at once: TIME_WAIT on both sides",
             "not when both close at once: each FIN met FIN_WAIT_1, both sides went through "
             "CLOSING, and both have a TIME_WAIT",
         )

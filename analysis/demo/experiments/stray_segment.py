@@ -164,6 +164,7 @@ class StraySegment(Experiment):
         findings.say(
             "A2",
             CONDITIONS,
+            "refused by timestamp and number, mostly",
             "TIME_WAIT removed and another program on the same four-tuple: by default the stray "
             "was still refused, by its timestamp (PAWS, RFC 7323); with tcp_timestamps=0 by its "
             "sequence number, because a new connection starts ahead of the old one. It is "
@@ -173,6 +174,7 @@ class StraySegment(Experiment):
         findings.say(
             "E5",
             CONDITIONS,
+            "discarded by TIME_WAIT",
             "the stray met TIME_WAIT, was answered by an ACK and reached nobody (with "
             "tcp_rfc1337=1; by default it may end the TIME_WAIT: see time-wait-assassination)",
         )

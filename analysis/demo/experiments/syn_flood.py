@@ -99,6 +99,7 @@ class SynFlood(Experiment):
         findings.say(
             "D2",
             CONDITIONS,
+            f"{self.outcomes[0]}; with SYN cookies in: {self.seconds[1] * 1000:.0f} ms",
             f"with tcp_syncookies=0 and a backlog of {BACKLOG}, {FLOOD} SYNs from nowhere left "
             f"{self.half_open[0]} half-open connections and a real client got {self.outcomes[0]}; "
             f"with tcp_syncookies=1, the default, it was in after {self.seconds[1] * 1000:.0f} ms: "

@@ -59,6 +59,7 @@ class ThreeWayHandshake(Experiment):
         findings.say(
             "D1",
             HOLDS,
+            "after two the server is still SYN_RECV",
             "after one segment the server has a half-open connection; after two the client is "
             "ESTABLISHED and the server still SYN_RECV, not knowing whether its SYN arrived; "
             "after three both are ESTABLISHED. Linux keeps SYN_RECV in a small request socket "

@@ -62,6 +62,7 @@ class TimeWaitAssassination(Experiment):
         findings.say(
             "E5",
             CONDITIONS,
+            f"but gone after {lived[0] * 1000:.0f} ms with tcp_rfc1337=0",
             "an old duplicate did not reach a program, but it ended the TIME_WAIT that guards "
             f"against the next one: TIME_WAIT answered it, the peer, long closed, answered that "
             f"with RST, and with tcp_rfc1337=0 (the default) TIME_WAIT was gone after "

@@ -67,12 +67,16 @@ class TimeWaitLength(Experiment):
         findings.say(
             "A1",
             CONDITIONS,
+            f"{low:.2f} to {high:.2f} s; RFC 9293: 240 s",
             f"{measured}. RFC 9293 takes MSL as 2 minutes, which would be 240 s; no segment's "
             f"life is measured. tcp_fin_timeout was {FIN_TIMEOUT} s here and changed nothing: it "
             "is FIN_WAIT_2's. (With tcp_rfc1337=1: by default a late segment may end one early)",
         )
         findings.say(
-            "E3", FAILS if high < 60 else CONDITIONS, f"about 1 minute, always: {measured}"
+            "E3",
+            FAILS if high < 60 else CONDITIONS,
+            f"the lower end: {low:.2f} to {high:.2f} s",
+            f"about 1 minute, always: {measured}",
         )
         findings.ladders.append(("Lifetimes, seconds", histogram(lived)))
 

@@ -50,6 +50,7 @@ class TimeWaitOverflow(Experiment):
         findings.say(
             "A1",
             CONDITIONS,
+            f"{skipped} of {CLOSED} skipped: tcp_max_tw_buckets={ALLOWED}",
             f"only while there is room: with tcp_max_tw_buckets={ALLOWED}, {CLOSED} active closes "
             f"gave {began} TIME_WAITs; {skipped} went from FIN_WAIT_2 straight to CLOSED, counted "
             f"in TCPTimeWaitOverflow ({self.counted})",

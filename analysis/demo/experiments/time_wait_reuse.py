@@ -141,6 +141,7 @@ class TimeWaitReuse(Experiment):
         findings.say(
             "A3",
             CONDITIONS,
+            f"tcp_tw_reuse=1 takes it after {after.get(CASES[2].label, 0):.2f} s",
             "connect() may take a TIME_WAIT's four-tuple over: with tcp_tw_reuse=1 after "
             f"{after.get(CASES[2].label, 0):.2f} s{delay}, and with 2, the default, on loopback "
             f"only, after {after.get(CASES[5].label, 0):.2f} s; never without timestamps",
@@ -148,6 +149,7 @@ class TimeWaitReuse(Experiment):
         findings.say(
             "D5",
             CONDITIONS,
+            f"a newer SYN gets in after {incoming * 1000:.1f} ms",
             "a client that comes back with the same address and port does not collide with the "
             f"server's TIME_WAIT: its SYN took the place after {incoming * 1000:.1f} ms, "
             "with tcp_tw_reuse=0",

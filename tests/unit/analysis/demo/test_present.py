@@ -11,7 +11,9 @@ from tcptrace.analysis.demo.runner import Run
 
 def run() -> Run:
     made = Run(SimultaneousClose(), Path("/nowhere"))
-    made.findings.verdicts.append(Verdict("C3", HOLDS, "a long sentence with numbers " * 9))
+    made.findings.verdicts.append(
+        Verdict("C3", HOLDS, "61.5 s", "a long sentence with numbers " * 9)
+    )
     made.findings.measured["seconds"] = {"lived": 61.5, "unknown": float("nan")}
     made.findings.ladders.append(("A title", ["a line"]))
     return made
@@ -50,6 +52,12 @@ def test_skipped_steps_are_said() -> None:
     assert skipping.shown
     assert "Skipped: net.ipv4.tcp_tw_reuse_delay" in text(skipping)
     assert "tcp_tw_reuse_delay" in summary([skipping])
+
+
+def test_the_table_has_a_line_for_every_verdict() -> None:
+    lines = summary([run()]).splitlines()
+    assert lines[1] == "simultaneous-close      C3 holds       61.5 s"
+    assert lines[-1] == "1 of 1 experiments showed what they are for"
 
 
 def test_json_has_null_for_what_is_not_known() -> None:
