@@ -21,6 +21,7 @@ _SYSCTLS = (
     "tcp_rfc1337",
     "ip_local_port_range",
 )
+_CONFIG = Path("/proc/config.gz")
 _COUNTERS = {"netstat": "TcpExt", "snmp": "Tcp"}
 
 
@@ -60,7 +61,7 @@ def timer_frequency() -> int | None:
     """
     text = None
     with contextlib.suppress(OSError):
-        text = gzip.decompress(Path("/proc/config.gz").read_bytes()).decode()
+        text = gzip.decompress(_CONFIG.read_bytes()).decode()
     text = text or _text(f"/boot/config-{platform.release()}") or ""
     configured = re.search(r"^CONFIG_HZ=(\d+)$", text, re.MULTILINE)
     return int(configured[1]) if configured else _measured_frequency()
