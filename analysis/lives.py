@@ -202,7 +202,7 @@ def living(
     since = np.full(len(lives), NEVER)
     same = life_ids[order[1:]] == life_ids[order[:-1]]
     since[order[1:][same]] = lives.last[order[:-1][same]] + 1
-    since = np.where(lives.begins, lives.first, since)
+    since = np.where(lives.begins, lives.first, np.minimum(since, lives.first))
     found = last_before(life_ids, since, ids, times)
     until = np.where(lives.ends, lives.last + late, ALWAYS)
     return np.where(spread(until, found, NEVER) >= times, found, -1)

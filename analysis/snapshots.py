@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tcptrace.analysis.columns import spread
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.lives import Lives, living
-from tcptrace.analysis.observed import STALE
+from tcptrace.analysis.observed import ALWAYS, NEVER, STALE
+from tcptrace.analysis.tuples import last_before, tuple_ids
 from tcptrace.tracer.schema import KIND, STATE
 
 
@@ -45,9 +47,9 @@ def match(
     """
     time = events.time[rows]
     life = living(lives, life_ids, ids, time, STALE)
-    found = life >= 0
+    found = (life >= 0) | _connecting(events, rows, lives)
     of_life = np.full(len(lives), -1)
-    owned = found & (events.pid[rows] != 0)
+    owned = (life >= 0) & (events.pid[rows] != 0)
     of_life[life[owned]] = rows[owned]
     idle = np.flatnonzero(~found)
     _, first = np.unique(ids[idle], return_index=True)
@@ -55,3 +57,25 @@ def match(
     _, last = np.unique(reverse_ids, return_index=True)
     last = len(idle) - 1 - last
     return Snapshots(of_life, rows[idle[last]], time[idle[first]], time[idle[last]])
+
+
+def _connecting(events: EventArrays, rows: np.ndarray, lives: Lives) -> np.ndarray:
+    """Tell rows of sockets in SYN_SENT whose port no event has told yet.
+
+    They are told by where they connect to: which of them is which life does not matter.
+    """
+    portless = np.flatnonzero(
+        lives.client & lives.begins & (events.local_port[lives.tuple_row] == 0)
+    )
+    waiting = np.flatnonzero(events.new[rows] == STATE["SYN_SENT"])
+    where = np.concatenate([lives.tuple_row[portless], rows[waiting]])
+    nothing = np.zeros(len(where), np.int64)
+    ids = tuple_ids(
+        events.netns[where], nothing, nothing, events.remote[where], events.remote_port[where]
+    )
+    times = events.time[rows[waiting]]
+    place = last_before(ids[: len(portless)], lives.first[portless], ids[len(portless) :], times)
+    until = np.where(lives.ends, lives.last + STALE, ALWAYS)[portless]
+    result = np.zeros(len(rows), bool)
+    result[waiting] = spread(until, place, NEVER) >= times
+    return result
