@@ -1,5 +1,6 @@
 """What `record` shows while it runs: one line on a terminal, nothing elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -64,5 +65,14 @@ class StatusLine:
             self._write("")
 
     def _write(self, text: str) -> None:
-        self._stream.write(f"\r\033[K{text}")
+        # A line that wraps could not be written over.
+        self._stream.write(f"\r\033[K{text[: _columns(self._stream) - 1]}")
         self._stream.flush()
+
+
+def _columns(stream: TextIO) -> int:
+    """Give the terminal's width; 80 where it does not tell."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
