@@ -34,7 +34,8 @@ class Bench:
 @dataclass
 class Run:
     """``made``: state transitions by the kernel's count; ``captured``: of these, those in
-    the tool's output; ``cpu``: seconds, from ready to gone; ``size``: bytes written;
+    the tool's output; ``cpu``: seconds, from the load's
+    beginning until all of it is worked off; ``size``: bytes written;
     ``memory``: bytes; ``events``: rows of all kinds (tcptrace's recording);
     ``costs``: run count and ns of its programs by tracepoint.
     """
@@ -111,8 +112,8 @@ def _run(
             if counted:
                 result.costs = program_costs(running.group.pids())
             result.memory = running.group.peak_bytes()
-            running.stop()
             result.cpu = running.group.cpu_seconds() - cpu
+            running.stop()
             result.size = running.output.stat().st_size
             result.captured = running.state_events(netns.inode)
             result.events = last_totals(running.output)["events"] if tool.ours else result.captured
