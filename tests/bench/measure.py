@@ -66,7 +66,7 @@ def made_by(load: dict[str, Any], mib: dict[str, int]) -> int:
     if mib["ActiveOpens"] != load["connections"] or mib["PassiveOpens"] != load["connections"]:
         raise RuntimeError(f"the load made {load['connections']} connections, the kernel {mib}")
     each, listeners = TRANSITIONS.get(load["mode"], (0, 0))
-    return each * load["connections"] + listeners
+    return each * int(load["connections"]) + listeners
 
 
 def run(

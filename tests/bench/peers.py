@@ -89,7 +89,7 @@ class Running:
         for file in (self.output, self.errors, self._ready_file):
             file.unlink(missing_ok=True)
         command = list(tool.immediate if immediate else tool.command)
-        stdout: int | None = subprocess.DEVNULL
+        stdout = subprocess.DEVNULL
         if tool.ours:
             command += ["-o", str(self.output), "--ready-file", str(self._ready_file), *options]
         else:
@@ -103,7 +103,7 @@ class Running:
                 stderr=errors,
                 env=os.environ | tool.environment,
             )
-        if stdout != subprocess.DEVNULL:
+        if not tool.ours:
             os.close(stdout)
 
     def check_alive(self) -> None:

@@ -9,7 +9,9 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from episodes import burst, held_up, idle, start_up
@@ -40,7 +42,7 @@ def main(repeats: int, seconds: float, large: bool, only: tuple[str, ...], out: 
         bench = Bench(programs["load"], programs["timers"], folder)
         all_tools = tools(kernel_headers(folder))
         ours = all_tools[0]
-        measures = {
+        measures: dict[str, Callable[[], Any]] = {
             "churn": lambda: under_load(bench, all_tools, "server", seconds, repeats),
             "web": lambda: under_load(bench, all_tools, "web", seconds, repeats),
             "kernel_churn": lambda: kernel_cost(bench, all_tools, "server", seconds, repeats),

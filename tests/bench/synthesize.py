@@ -10,6 +10,7 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -97,7 +98,7 @@ def _block(first: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
 
     Gives them sorted, and the rows that began a TIME_WAIT.
     """
-    story = random.choice(3, BLOCK, p=_SHARES)
+    story: np.ndarray = random.choice(3, BLOCK, p=_SHARES)
     start = STARTED + np.int64(first) * 1_000_000_000 // RATE
     opened = start + np.sort(random.integers(0, BLOCK * 1_000_000_000 // RATE, BLOCK))
     parts = []
@@ -105,7 +106,7 @@ def _block(first: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
         chosen = np.flatnonzero(story == index)
         events = np.zeros((len(chosen), len(rows)), EVENT)
         side = np.broadcast_to(np.array([row[0] for row in rows]), events.shape)
-        steps = random.integers(1_000, 40_000, events.shape)
+        steps: np.ndarray = random.integers(1_000, 40_000, events.shape)
         steps[:, len(_OPENING)] = random.exponential(20e6, len(chosen)).astype(np.int64)
         events["time"] = opened[chosen][:, None] + np.cumsum(steps, axis=1)
         events["kind"] = [KIND[row[1]] for row in rows]
@@ -190,7 +191,7 @@ def synthesize(out: Path, count: int) -> None:
             made += len(events)
             ended = np.datetime_as_string(events["time"][-1].view("M8[ns]")) + "Z"
             batch = to_batch(events, 0).replace_schema_metadata(schema.metadata)
-            totals = {"events": made, "lost": 0}
+            totals: dict[str, Any] = {"events": made, "lost": 0}
             if made >= count:
                 totals |= {"final": True, "ended": ended, "reason": "synthetic", "mib": {}}
             to.write_batch(

@@ -14,22 +14,22 @@ _TIMERS = ("timer_start", "timer_cancel", "timer_expire_entry")
 
 def median(rows: list[dict[str, Any]], value: str) -> float:
     """Take the median of one value over the runs."""
-    return statistics.median(row[value] for row in rows)
+    return float(statistics.median(row[value] for row in rows))
 
 
 def per_event(rows: list[dict[str, Any]], value: str) -> float:
     """Take the median of a cost per event in the tool's output."""
-    return statistics.median(row[value] / max(row["events"], 1) for row in rows)
+    return float(statistics.median(row[value] / max(row["events"], 1) for row in rows))
 
 
 def captured(rows: list[dict[str, Any]]) -> float:
     """Take the median share of state transitions that are in the output, 0 to 1."""
-    return statistics.median(min(row["captured"] / row["made"], 1.0) for row in rows)
+    return float(statistics.median(min(row["captured"] / row["made"], 1.0) for row in rows))
 
 
 def nanoseconds(runs: list[dict[str, list[int]]], tracepoint: str = STATE_TRACEPOINT) -> float:
     """Take the median of a program's cost per run."""
-    return statistics.median(run[tracepoint][1] / max(run[tracepoint][0], 1) for run in runs)
+    return float(statistics.median(run[tracepoint][1] / max(run[tracepoint][0], 1) for run in runs))
 
 
 def slowdown(load: Results, tool: str) -> float:
