@@ -134,6 +134,7 @@ class _Ending:
         self._deadline = None if duration is None else time.monotonic() + duration
         self._max_size = max_size
         self._told: int | None = None
+        self._cut_short: str | None = None
 
     def recording(self) -> str | None:
         """Give the reason to end the recording; None to go on."""
@@ -152,21 +153,18 @@ class _Ending:
         return None
 
     def interrupted(self) -> str | None:
-        """Give the signal that ends waiting for a snapshot; None to go on."""
+        """Give the signal that cuts short what comes after recording; None to go on."""
         number = self._stop.take()
-        return None if number is None else _name(number)
+        if number is not None:
+            self._cut_short = _name(number)
+        return self._cut_short
 
     def settling(self, seconds: float) -> Callable[[], str | None]:
         """Make the question that ends settling, from now on."""
         deadline = time.monotonic() + seconds
-
-        def reason() -> str | None:
-            number = self._stop.take()
-            if number is not None:
-                return _name(number)
-            return "the time is over" if time.monotonic() >= deadline else None
-
-        return reason
+        return lambda: (
+            self.interrupted() or ("the time is over" if time.monotonic() >= deadline else None)
+        )
 
 
 def _name(number: int) -> str:
