@@ -47,7 +47,11 @@ class Namespace:
         finally:
             os.close(before)
         self.inode = os.fstat(self._descriptor).st_ino
-        self.run("ip", "link", "set", "lo", "up")
+        try:
+            self.run("ip", "link", "set", "lo", "up")
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the namespace; the kernel removes it when nobody else holds it."""

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -25,18 +26,24 @@ class Recorder:
         self._ready = path.with_suffix(".ready")
         self._ready.unlink(missing_ok=True)
         filters = [option for one in namespaces for option in ("--netns", str(one.inode))]
+        # A file, not a pipe: nobody reads it while the recorder runs.
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
         # Should this process be killed, the recorder must not stay: setpriv.
-        self._process = subprocess.Popen(
-            [
-                *("setpriv", "--pdeathsig", "TERM", "--"),
-                *(sys.executable, "-m", "tcptrace.tracer", "record", "-o", str(path)),
-                *("--ready-file", str(self._ready), "--duration", str(_LIFE), *filters),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the driver
-        )
+        try:
+            self._process = subprocess.Popen(
+                [
+                    *("setpriv", "--pdeathsig", "TERM", "--"),
+                    *(sys.executable, "-m", "tcptrace.tracer", "record", "-o", str(path)),
+                    *("--ready-file", str(self._ready), "--duration", str(_LIFE), *filters),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._words,
+                start_new_session=True,  # Ctrl-C is for the driver
+            )
+        except FileNotFoundError as error:
+            self._words.close()
+            raise PreflightError("setpriv is not installed: apt install util-linux") from error
 
     def wait(self, stop: threading.Event) -> None:
         """Wait until every probe is attached; give up once ``stop`` is set."""
@@ -69,11 +76,10 @@ class Recorder:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        assert self._process.stderr is not None  # noqa: S101  asked for
-        self._process.stderr.close()
+        self._words.close()
         self._ready.unlink(missing_ok=True)
 
     def _last_words(self) -> str:
-        assert self._process.stderr is not None  # noqa: S101  asked for
-        lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+        self._words.seek(0)
+        lines = self._words.read().decode(errors="replace").strip().splitlines()
         return lines[-1].removeprefix("tcptrace: ") if lines else "it did not say why"
