@@ -6,35 +6,16 @@ escapes, text direction marks, newlines or spreadsheet formulas.
 
 import json
 import math
-import unicodedata
 from typing import Any
 
 import pandas as pd
 
-#: Unicode categories that print nothing but change what is around them:
-#: control, format (direction marks, zero width), surrogates, line and
-#: paragraph separators, private use and unassigned.
-_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"})
+from tcptrace.tracer.printable import for_terminal
+
+__all__ = ["for_terminal", "guard_formulas", "to_json"]
 
 #: A spreadsheet takes a cell that begins so for a formula (OWASP, CSV Injection).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-
-def for_terminal(text: str) -> str:
-    r"""Replace every character that is not plainly visible by its escape, ``\x1b``."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        _escape(character) if unicodedata.category(character) in _UNSAFE_CATEGORIES else character
-        for character in text
-    )
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def guard_formulas(column: pd.Series) -> pd.Series:

@@ -13,6 +13,7 @@ from tcptrace.tracer.errors import TcptraceError
 COMMANDS = {
     "check": "tcptrace.tracer.commands.check",
     "record": "tcptrace.tracer.commands.record",
+    "live": "tcptrace.tracer.commands.live",
     "report": "tcptrace.analysis.commands.report",
     "timeline": "tcptrace.analysis.commands.timeline",
     "export": "tcptrace.analysis.commands.export",
