@@ -48,16 +48,29 @@ def split_rows(events: EventArrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     kind, state = events.kind[rows], events.old[rows]
     resets = kind == KIND["reset_sent"]
     timewait = np.isin(kind, _TIMEWAIT_KINDS)
-    # A reset sent on behalf of a timewait socket: by what was last seen at its address,
-    # or, of one older than the recording, by what comes next.
-    told = timewait.astype(np.int64)
-    before = carry(told, ~resets, begins)
-    ends = np.append(begins[1:], True)[: len(begins)]
-    after = carry(told[::-1], ~resets[::-1], ends[::-1])[::-1]
-    older = (before < 0) & (after == 1) & (state == STATE["FIN_WAIT_2"])
-    timewait |= resets & ((before == 1) | older | (state == STATE["TIME_WAIT"]))
+    if resets.any():
+        timewait |= _resets_of_timewait(timewait, resets, begins, state)
     full = ~timewait
     starts = _changes(events.socket[rows[full]])
     # A timewait socket seen in between: the page was given away and came back.
     starts |= _changes(np.cumsum(timewait)[full])
     return rows[full], starts, rows[timewait]
+
+
+def _resets_of_timewait(
+    timewait: np.ndarray, resets: np.ndarray, begins: np.ndarray, state: np.ndarray
+) -> np.ndarray:
+    """Tell the resets sent on behalf of timewait sockets.
+
+    By what was last seen at the address or, of one older than the recording, by what
+    comes next.
+    """
+    told = timewait.astype(np.int64)
+    before = carry(told, ~resets, begins)
+    of_timewait: np.ndarray = resets & ((before == 1) | (state == STATE["TIME_WAIT"]))
+    unsure = resets & (before < 0) & (state == STATE["FIN_WAIT_2"])
+    if unsure.any():
+        ends = np.append(begins[1:], True)
+        after = carry(told[::-1], ~resets[::-1], ends[::-1])[::-1]
+        of_timewait |= unsure & (after == 1)
+    return of_timewait

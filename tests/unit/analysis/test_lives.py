@@ -172,6 +172,13 @@ def test_request_sockets_are_no_connections() -> None:
     assert story.connections() == []
 
 
+def test_a_request_socket_at_a_used_address_is_not_the_socket_before() -> None:
+    story = Story()
+    address = story.socket(SERVER_END).accept().closed_by_peer(NGINX).address
+    story.emit("reset_sent", address, "NEW_SYN_RECV", "NEW_SYN_RECV", SERVER_END)
+    assert story.connection()["outcome"] == "finished"
+
+
 def test_a_transition_from_a_state_to_itself_says_nothing() -> None:
     story = Story()
     socket = story.socket(CLIENT_END).connect().closed_by_peer(CURL)
