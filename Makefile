@@ -8,8 +8,8 @@ SHELL := /bin/bash
 # iproute2: `ip`, for network namespaces. python3-bpfcc: bcc, which compiles and loads the BPF
 # programs. python3-venv: the virtual environment for what Debian has not.
 PACKAGES := iproute2 python3-bpfcc python3-venv
-# tcpdump: an independent witness.
-TEST_PACKAGES := tcpdump
+# chromium: opens the HTML report. tcpdump: an independent witness of what went over the wire.
+TEST_PACKAGES := chromium tcpdump
 
 # Not the `python3` on PATH, which may be any: only the distribution's own sees its bcc.
 PYTHON := /usr/bin/python3
