@@ -4,7 +4,10 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO
+
+import click
 
 from tcptrace.tracer.session import Session
 from tcptrace.tracer.sizes import human_size
@@ -66,8 +69,18 @@ class StatusLine:
 
     def _write(self, text: str) -> None:
         # A line that wraps could not be written over.
-        self._stream.write(f"\r\033[K{text[: _columns(self._stream) - 1]}")
-        self._stream.flush()
+        line = f"\r\033[K{text[: _columns(self._stream) - 1]}"
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except OSError:  # the terminal was closed: recording goes on
+            self._terminal = False
+
+
+def say(text: str) -> None:
+    """Write a line to stderr, if it is still there: nothing recorded hangs on it."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _columns(stream: TextIO) -> int:

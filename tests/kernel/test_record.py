@@ -136,6 +136,20 @@ def test_terminal_shows_how_it_goes(start: Start, tmp_path: Path) -> None:
     assert "Next: tcptrace report" in lines[-1]
 
 
+def test_terminal_that_is_closed_does_not_end_it(start: Start) -> None:
+    ours, theirs = pty.openpty()
+    run = start("--netns", "1", stderr=theirs)
+    os.close(theirs)
+    run.wait_ready()
+    # What is shown twice a second is shown once; then there is nobody to show it to.
+    assert os.read(ours, 1)
+    os.close(ours)
+    size = run.path.stat().st_size
+    assert run.end(signal.SIGTERM) == 0
+    assert run.path.stat().st_size > size
+    assert run.read().complete
+
+
 def test_command_is_recorded_whole_and_its_end_ends_the_recording(lab: Lab, start: Start) -> None:
     space = lab.namespace()
     run = start("--", sys.executable, "-c", CONNECT, before=space.command())

@@ -1,5 +1,6 @@
 """`tcptrace record`: record until Ctrl-C, a time, or a command's end."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -70,6 +71,7 @@ def command(
     from tcptrace.tracer.recording import RecordingWriter
     from tcptrace.tracer.session import Session, Stop
     from tcptrace.tracer.snapshot import SnapshotProcess
+    from tcptrace.tracer.status import say
 
     wanted = Selection(**taken_from(options))
     path = output or Path(f"tcptrace-{datetime.datetime.now():%Y%m%d-%H%M%S}.arrows")
@@ -78,6 +80,7 @@ def command(
         writer = RecordingWriter(file.descriptor, str(path), header)
         session = Session(capture, writer, ConnectionFilter(wanted) if wanted else None, stop)
         child = _start(arguments)
+        _go_first()
         try:
             file.publish()
             _announce(capture, ready_file)
@@ -88,7 +91,7 @@ def command(
             if child is not None:
                 child.stop()
     if child is not None and (outcome := child.outcome()):
-        click.echo(f"tcptrace: {outcome}", err=True)
+        say(f"tcptrace: {outcome}")
 
 
 def _start(arguments: tuple[str, ...]) -> "Command | None":
@@ -98,18 +101,28 @@ def _start(arguments: tuple[str, ...]) -> "Command | None":
     return Command(list(arguments)) if arguments else None
 
 
+def _go_first() -> None:
+    """Let the recorder run as soon as it wants to, COMMAND excepted, which has started.
+
+    Among 48 busy processes on two cores it got so little CPU that a third of the
+    events was lost.
+    """
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+
+
 def _announce(capture: "Capture", ready_file: Path | None) -> None:
     """Say which probes are missing; tell whoever waits that recording has begun."""
     from tcptrace.tracer.output import write_aside
     from tcptrace.tracer.probes import PROBES
+    from tcptrace.tracer.status import say
 
     for probe in PROBES:
         status = capture.probes[probe.name]
         if not status["attached"]:
-            click.echo(
+            say(
                 f"tcptrace: {probe.name} not attached ({status['reason']}): "
-                f"not recorded: {probe.without}",
-                err=True,
+                f"not recorded: {probe.without}"
             )
     if ready_file is not None:
         write_aside(ready_file, json.dumps({"pid": os.getpid(), "probes": capture.probes}))
@@ -186,7 +199,7 @@ def _record(
     ``ask``: what starts a snapshot. ``quiet``: no status line.
     """
     from tcptrace.tracer.header import kernel_counters, recording_time
-    from tcptrace.tracer.status import StatusLine
+    from tcptrace.tracer.status import StatusLine, say
 
     def now() -> str:
         return recording_time(capture.clock_offset_ns)
@@ -213,7 +226,7 @@ def _record(
         session.abandon("recording failed")
     for when, problem in session.snapshots.items():
         if problem is not None:
-            click.echo(f"tcptrace: {when} snapshot: {problem}", err=True)
+            say(f"tcptrace: {when} snapshot: {problem}")
     final = {"ended": now(), "reason": reason, "mib": kernel_counters()}
     final |= {"snapshots": session.snapshots}
     writer.finish(session.seen, session.lost, final | session.settling)
@@ -221,12 +234,13 @@ def _record(
 
 
 def _summarise(session: "Session", writer: "RecordingWriter", seconds: float) -> None:
+    from tcptrace.tracer.status import say
+
     lost = f"{session.lost:,} LOST" if session.lost else "0 lost"
     waiting = len(session.waiting)
     left = f", {waiting:,} still in TIME_WAIT" if waiting else ""
-    click.echo(
+    say(
         f"{writer.events:,} events in {seconds:.1f} s, {lost}{left}: "
-        f"{writer.name} ({human_size(writer.size)})",
-        err=True,
+        f"{writer.name} ({human_size(writer.size)})"
     )
-    click.echo(f"Next: tcptrace report {writer.name}", err=True)
+    say(f"Next: tcptrace report {writer.name}")
