@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from tcptrace.tracer.convert import to_batch
+from tcptrace.tracer.convert import Columns
 from tcptrace.tracer.recording import RecordingWriter
 from tcptrace.tracer.schema import KIND, STATE
 from tcptrace.tracer.waiting import WaitingSockets
@@ -20,7 +20,9 @@ from tcptrace.tracer.waiting import WaitingSockets
 POLL = 0.1
 #: Rows are written at least this often, seconds, and when so many have come.
 FLUSH = 0.5
-FLUSH_ROWS = 200_000
+FLUSH_ROWS = 1 << 15
+#: Rows dealt with at a time: 0.8 MB, which stays in the CPU's cache until converted.
+CHUNK = 8192
 
 
 class Source(Protocol):
@@ -111,8 +113,7 @@ class Session:
         self._asked: tuple[str, Snapshot] | None = None
         self._stop = stop
         self._source, self._writer, self._keep = source, writer, keep
-        self._pending: list[np.ndarray] = []
-        self._pending_rows = 0
+        self._columns = Columns(FLUSH_ROWS)
         self._flushed = time.monotonic()
         self._settling: str | None = None
 
@@ -150,11 +151,10 @@ class Session:
     def poll(self) -> None:
         """Read what is pending; write it if it is time."""
         events = self._source.read()
-        if len(events):
-            self._take(events)
+        for start in range(0, len(events), CHUNK):
+            self._take(events[start : start + CHUNK])
         self._take_snapshot()
-        overdue = time.monotonic() - self._flushed >= FLUSH
-        if self._pending_rows >= FLUSH_ROWS or (overdue and self._pending_rows):
+        if time.monotonic() - self._flushed >= FLUSH:
             self.flush()
 
     def _take(self, events: np.ndarray) -> None:
@@ -223,16 +223,17 @@ class Session:
 
     def add(self, events: np.ndarray) -> None:
         """Have rows written with the next flush."""
-        if len(events):
-            self._pending.append(events)
-            self._pending_rows += len(events)
+        while len(events):
+            fitting = events[: self._columns.room]
+            self._columns.add(fitting)
+            if not self._columns.room:
+                self.flush()
+            events = events[len(fitting) :]
 
     def flush(self) -> None:
         """Write what is pending."""
-        if self._pending:
-            events = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending)
-            self._pending, self._pending_rows = [], 0
-            batch = to_batch(events, self._source.clock_offset_ns)
+        if self._columns.rows:
+            batch = self._columns.take(self._source.clock_offset_ns)
             self._writer.write(batch, self.seen, self.lost, self.settling)
         self._flushed = time.monotonic()
 

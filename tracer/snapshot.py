@@ -186,6 +186,9 @@ def main() -> None:
     parser.add_argument("--hz", type=int, help="jiffies per second")
     parser.add_argument("netns", type=int, nargs="*", help="inodes; all namespaces if none")
     arguments = parser.parse_args()
+    # The recorder may go first; this need not.
+    if os.getpriority(os.PRIO_PROCESS, 0) < 0:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
     try:
         records = take_snapshot(arguments.netns or None, arguments.hz)
     except TcptraceError as error:
