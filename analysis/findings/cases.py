@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from tcptrace.analysis.close_wait import leaks
+from tcptrace.analysis.close_wait import LEAK_SECONDS
 from tcptrace.analysis.groups import had_time_wait
 
-#: As long as a leak in CLOSE_WAIT (close_wait.LEAK_SECONDS): its other end.
-FIN_WAIT_2_SECONDS = 5.0
+#: As long as a leak in CLOSE_WAIT: it is the other end of the same thing.
+FIN_WAIT_2_SECONDS = LEAK_SECONDS
 
 #: The first SYN is sent again after 1 s (RFC 6298 section 2.1): a handshake that
 #: took this long lost a SYN, or its answer.
@@ -17,9 +17,9 @@ SLOW_SECONDS = 1.0
 Mask = Callable[[pd.DataFrame], pd.Series]
 
 
-def leaking(connections: pd.DataFrame) -> pd.Series:
-    """Mark those left in CLOSE_WAIT."""
-    return pd.Series(connections.index.isin(leaks(connections).index), connections.index)
+def long_in_close_wait(connections: pd.DataFrame) -> pd.Series:
+    """Mark those their program closed late after the peer, or not at all."""
+    return connections["close_wait_s"] >= LEAK_SECONDS
 
 
 def stuck_in_fin_wait_2(connections: pd.DataFrame) -> pd.Series:
@@ -66,7 +66,7 @@ def _closed_first(role: str) -> Mask:
 
 
 CASES: dict[str, Mask] = {
-    "close-wait-leak": leaking,
+    "close-wait-leak": long_in_close_wait,
     "fin-wait-2-stuck": stuck_in_fin_wait_2,
     "time-wait-skipped": skipped,
     "last-acks-lost": restarted,

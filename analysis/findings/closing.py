@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from tcptrace.analysis.filters import View
-from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
+from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
 from tcptrace.analysis.groups import had_time_wait
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.values import integer_or_none, rows, seconds, text_or_none
@@ -68,7 +68,8 @@ def server_closes_first(view: View) -> Iterator[Finding]:
     yield Finding(
         id="server-closes-first",
         severity=Severity.INFO,
-        title=f"The server closed first: {int(table['time_wait'].sum()):,} TIME_WAITs "
+        title="The server closed first: "
+        f"{several(int(table['time_wait'].sum()), 'TIME_WAIT')} "
         "on its own port",
         evidence=[
             {

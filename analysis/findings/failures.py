@@ -6,7 +6,7 @@ from typing import Any
 from tcptrace.analysis import groups
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings import cases
-from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
+from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.values import rows, seconds, text_or_none
 
@@ -57,7 +57,7 @@ def failed_connects(view: View) -> Iterator[Finding]:
         yield Finding(
             id=f"connects-{outcome.replace('_', '-')}",
             severity=Severity.WARNING if total >= FAILED_WARNING else Severity.INFO,
-            title=f"{total:,} connect{'s' if total > 1 else ''} {where} {what}",
+            title=f"{several(total, 'connect')} {where} {what}",
             evidence=[
                 {key: row[key] for key in ("comm", "remote", "connects", "error")}
                 for row in found[:MOST_EVIDENCE]

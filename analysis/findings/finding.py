@@ -42,3 +42,8 @@ class Finding:
 
 #: Rows of evidence kept per finding; its title says how many there are in all.
 MOST_EVIDENCE = 5
+
+
+def several(count: int, what: str) -> str:
+    """Write a count and what is counted: ``1 connection``, ``2 connections``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.cases import without_port
-from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
+from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
 from tcptrace.analysis.ports_in_use import ports_in_use
 from tcptrace.analysis.services import endpoint, ephemeral_range
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
@@ -29,8 +29,8 @@ def running_out(view: View) -> Iterator[Finding]:
     yield Finding(
         id="ports-running-out",
         severity=Severity.PROBLEM if worst >= PROBLEM_SHARE * size else Severity.WARNING,
-        title=f"Local ports run out towards {len(table):,} destination"
-        f"{'s' if len(table) > 1 else ''}: {worst:,} of {size:,} in use at once",
+        title=f"Local ports run out towards {several(len(table), 'destination')}: "
+        f"{worst:,} of {size:,} in use at once",
         evidence=[
             {
                 "remote": endpoint(row.remote_address, row.remote_port),
@@ -62,7 +62,7 @@ def none_left(view: View) -> Iterator[Finding]:
     yield Finding(
         id="no-port-left",
         severity=Severity.PROBLEM,
-        title=f"{len(refused):,} connects found no free local port",
+        title=f"{several(len(refused), 'connect')} found no free local port",
         evidence=[
             {
                 "comm": text_or_none(row.comm),

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from tcptrace.analysis.close_wait import leaks
 from tcptrace.analysis.filters import View
-from tcptrace.analysis.findings.cases import stuck_in_fin_wait_2
-from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
+from tcptrace.analysis.findings.cases import long_in_close_wait, stuck_in_fin_wait_2
+from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.values import integer_or_none, rows, seconds, text_or_none
 
@@ -16,30 +15,35 @@ LEAK_PROBLEM_SECONDS = 60.0
 
 
 def close_wait_leak(view: View) -> Iterator[Finding]:
-    """Find programs that do not close what the peer has closed."""
-    leaking = leaks(view.connections)
-    if leaking.empty:
+    """Find programs that do not close what the peer has closed, or do so late."""
+    late = view.connections[long_in_close_wait(view.connections)]
+    if late.empty:
         return
-    longest = float(leaking["close_wait_s"].iloc[0])
-    owners = leaking.assign(age=leaking["close_wait_s"])
+    still = late["outcome"] == "open"
+    longest = float(late["close_wait_s"].max())
     keys = ["comm", "pid", "remote_address"]
     table = (
-        owners.groupby(keys, observed=True, dropna=False)["age"]
-        .agg(connections="size", longest="max")
+        late.assign(still=still)
+        .groupby(keys, observed=True, dropna=False)
+        .agg(connections=("still", "size"), still=("still", "sum"), longest=("close_wait_s", "max"))
         .reset_index()
-        .sort_values(["connections", "longest"], ascending=False, kind="stable")
+        .sort_values(["still", "connections", "longest"], ascending=False, kind="stable")
     )
+    count = int(still.sum())
+    told = "left in CLOSE_WAIT" if count else "closed late, after CLOSE_WAIT"
+    forgotten = float(late["close_wait_s"][still].max()) >= LEAK_PROBLEM_SECONDS
     yield Finding(
         id="close-wait-leak",
-        severity=Severity.PROBLEM if longest >= LEAK_PROBLEM_SECONDS else Severity.WARNING,
-        title=f"{len(leaking):,} connection{'s' if len(leaking) > 1 else ''} left in "
-        f"CLOSE_WAIT, the longest for {longest:,.1f} s",
+        severity=Severity.PROBLEM if forgotten else Severity.WARNING,
+        title=f"{several(count or len(late), 'connection')} {told}, "
+        f"the longest for {longest:,.1f} s",
         evidence=[
             {
                 "comm": text_or_none(row.comm),
                 "pid": integer_or_none(row.pid),
                 "peer": text_or_none(row.remote_address),
                 "connections": int(row.connections),
+                "still_open": int(row.still),
                 "longest_s": seconds(row.longest),
             }
             for row in rows(table.head(MOST_EVIDENCE))
@@ -64,7 +68,7 @@ def fin_wait_2_stuck(view: View) -> Iterator[Finding]:
     yield Finding(
         id="fin-wait-2-stuck",
         severity=Severity.WARNING,
-        title=f"{len(stuck):,} closes waited long for the peer's FIN in FIN_WAIT_2, "
+        title=f"{several(len(stuck), 'close')} waited long for the peer's FIN in FIN_WAIT_2, "
         f"the longest {longest:,.1f} s ({given_up:,} over)",
         evidence=[
             {

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings import cases
-from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity
+from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
 from tcptrace.analysis.services import setting
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
 
@@ -19,6 +19,7 @@ def skipped(view: View) -> Iterator[Finding]:
     if gone.empty:
         return
     limit = setting(view.recording.header, "tcp_max_tw_buckets")
+    netns = view.recording.header.get("netns")
     table = gone.groupby(["comm", "netns"], observed=True, dropna=False).size()
     table_rows = (
         table.rename("skipped").reset_index().sort_values("skipped", ascending=False, kind="stable")
@@ -26,13 +27,14 @@ def skipped(view: View) -> Iterator[Finding]:
     yield Finding(
         id="time-wait-skipped",
         severity=Severity.WARNING,
-        title=f"{len(gone):,} connections closed without their TIME_WAIT",
+        title=f"{several(len(gone), 'connection')} closed without TIME_WAIT",
         evidence=[
             {
                 "comm": text_or_none(row.comm),
                 "netns": integer_or_none(row.netns),
                 "skipped": int(row.skipped),
-                "tcp_max_tw_buckets": limit,
+                # The limit is each namespace's own; the header has the recorder's.
+                "tcp_max_tw_buckets": limit if row.netns == netns else None,
             }
             for row in rows(table_rows.head(MOST_EVIDENCE))
         ],
@@ -61,7 +63,7 @@ def last_acks_lost(view: View) -> Iterator[Finding]:
     yield Finding(
         id="last-acks-lost",
         severity=Severity.WARNING if share >= RESTARTED_WARNING_SHARE else Severity.INFO,
-        title=f"{len(restarted):,} of {len(time_wait):,} TIME_WAITs were restarted: "
+        title=f"{len(restarted):,} of {several(len(time_wait), 'TIME_WAIT')} began anew: "
         "the peer sent its FIN again",
         evidence=[
             {

@@ -66,7 +66,7 @@ def _population(view: View, found: dict[str, Any]) -> list[Html]:
     if limit is None:
         said += "tcp_max_tw_buckets was not recorded."
     else:
-        said += f"tcp_max_tw_buckets, the kernel's limit: {number(limit)}"
+        said += f"The limit of the namespace recorded from (tcp_max_tw_buckets): {number(limit)}"
         said += "." if near else ", far above this chart."
     x = _seconds_since(pd.DatetimeIndex(counts.index), started)
     return [

@@ -227,7 +227,8 @@ WHO CLOSED  3 ends
 
 FINDINGS  2
   PROBLEM: 1 connection left in CLOSE_WAIT, the longest for 66.2 s
-    - comm leaky, pid 200, peer 10.0.0.1, connections 1, longest 66.2 s
+    - comm leaky, pid 200, peer 10.0.0.1, connections 1, still open 1, longest
+      66.2 s
     > Close the socket when read() returns 0 (see `ss -tpn state close-wait`);
       if the program still sends on purpose (half-close), nothing is wrong.
   INFO: 1 connect to 10.0.0.2:81 refused

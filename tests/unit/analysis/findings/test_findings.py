@@ -118,9 +118,24 @@ def test_connects_that_got_no_port_are_told():
 def test_a_close_wait_leak_names_owner_peer_and_age():
     finding = found(LEAK, {**LEAK, "close_wait_s": 10.0})["close-wait-leak"]
     assert finding.severity == Severity.PROBLEM
+    assert finding.title == "2 connections left in CLOSE_WAIT, the longest for 66.2 s"
     assert finding.evidence == [
-        {"comm": "nginx", "pid": 200, "peer": "10.0.0.1", "connections": 2, "longest_s": 66.2}
+        {
+            "comm": "nginx",
+            "pid": 200,
+            "peer": "10.0.0.1",
+            "connections": 2,
+            "still_open": 2,
+            "longest_s": 66.2,
+        }
     ]
+
+
+def test_a_late_close_is_told_but_is_no_problem_any_more():
+    finding = found({**SERVER, "close_wait_s": 70.0})["close-wait-leak"]
+    assert finding.severity == Severity.WARNING
+    assert finding.title == "1 connection closed late, after CLOSE_WAIT, the longest for 70.0 s"
+    assert finding.evidence[0]["still_open"] == 0
 
 
 def test_a_short_close_wait_is_no_leak():
@@ -133,10 +148,13 @@ def test_fin_wait_2_stuck_is_told():
     assert "fin-wait-2-stuck" not in found({**stuck, "fin_wait_2_s": 4.9})
 
 
-def test_skipped_time_waits_are_told_with_the_limit():
+def test_skipped_time_waits_are_told_with_the_limit_of_their_own_namespace():
     skipped = {**CLIENT, "time_wait_began": None, "time_wait_end": "skipped"}
-    evidence = found(skipped)["time-wait-skipped"].evidence[0]
-    assert (evidence["skipped"], evidence["tcp_max_tw_buckets"]) == (1, 8192)
+    here = found(skipped, header={**HEADER, "netns": CLIENT["netns"]})["time-wait-skipped"]
+    elsewhere = found(skipped, header={**HEADER, "netns": 1})["time-wait-skipped"]
+    assert here.evidence[0]["skipped"] == 1
+    assert here.evidence[0]["tcp_max_tw_buckets"] == 8192
+    assert elsewhere.evidence[0]["tcp_max_tw_buckets"] is None
 
 
 def test_restarted_time_waits_mean_lost_last_acks():
