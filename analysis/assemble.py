@@ -22,6 +22,12 @@ _TIMERS = ("timer:timer_start", "timer:timer_expire_entry", "timer:timer_cancel"
 UNSEEN = -1
 
 
+def timers_attached(header: dict[str, Any]) -> bool:
+    """Tell whether timewait sockets' timers were watched."""
+    probes = header.get("probes", {})
+    return all(probes.get(name, {}).get("attached") for name in _TIMERS)
+
+
 class Rows:
     """One row per connection: lives first, then timewait sockets that have no life."""
 
@@ -69,6 +75,7 @@ class Rows:
         last_seen = column(np.full(len(chosen), UNSEEN), no_life, idle_until)
         self.gone = self.of_life(gone, False) | (self.idle & (last_seen < observed.lost_until))
         unsure = waits.followed | (waits.last < observed.lost_until)
+        unsure |= not timers_attached(header)
         unsure |= ~waits.in_time_wait & ~waits.asked
         lost = (waits.end == tw.OPEN) & unsure
         #: Timewait sockets that went on for an unknown time.
@@ -146,8 +153,8 @@ class Rows:
     @cached_property
     def skipped(self) -> np.ndarray:
         """TIME_WAIT was due, and the kernel made none (tcp_max_tw_buckets)."""
-        lives, probes = self.lives, self.header.get("probes", {})
-        if self.observed.lost or not all(probes.get(name, {}).get("attached") for name in _TIMERS):
+        lives = self.lives
+        if self.observed.lost or not timers_attached(self.header):
             return np.zeros(len(self), bool)
         due = np.isin(lives.before_close, (STATE["FIN_WAIT_2"], STATE["CLOSING"]))
         due &= (lives.reset_sent == NEVER) & (lives.reset_received == NEVER) & (lives.error == 0)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tcptrace.analysis import outcomes as how
 from tcptrace.analysis.addresses import split_rows
-from tcptrace.analysis.assemble import TIME_WAIT_ENDS, UNSEEN, Rows
+from tcptrace.analysis.assemble import TIME_WAIT_ENDS, UNSEEN, Rows, timers_attached
 from tcptrace.analysis.columns import censored, names, nullable, utc, words
 from tcptrace.analysis.durations import state_seconds, time_wait_seconds
 from tcptrace.analysis.events import event_arrays
@@ -19,7 +19,7 @@ from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
 from tcptrace.analysis.pairs import conversations
 from tcptrace.analysis.snapshots import match, snapshot_rows
 from tcptrace.analysis.timewait import find_time_waits, jiffy_rate
-from tcptrace.analysis.tuples import tuple_ids
+from tcptrace.analysis.tuples import last_before, tuple_ids
 from tcptrace.tracer.schema import STATE, STATES
 
 _ROLES = ("client", "server", "unknown")
@@ -82,6 +82,10 @@ def build_tables(table: pa.Table, header: dict[str, Any], observed: Observed) ->
         events.remote_port[all_rows],
     )
     life_ids, wait_ids, seen_ids = np.split(ids, np.cumsum([len(lives), len(wait_rows)]))
+    if not timers_attached(header):
+        # A snapshot's TIME_WAIT may be that of a connection in the table: leave it out.
+        recorded = last_before(life_ids, lives.first, wait_ids, events.time[wait_rows]) >= 0
+        wait_rows, wait_ids = wait_rows[~recorded], wait_ids[~recorded]
     hz = jiffy_rate(events, header.get("hz"))
     waits = find_time_waits(events, wait_rows, wait_ids, lives, life_ids, hz)
     snapshots = match(events, seen_rows, seen_ids, lives, life_ids)

@@ -254,9 +254,23 @@ def reconstruct(
     by_tuple = defaultdict(list)
     for life in sorted(machine.lives, key=lambda life: life.first):
         by_tuple[four_tuple(life.place)].append(life)
+    if not watched(header):
+        machine.timers = [
+            row
+            for row in machine.timers
+            if not any(life.first <= row["time"] for life in by_tuple[four_tuple(row)])
+        ]
     waits = _waits(machine, by_tuple, header.get("hz"))
     idle = _match_snapshots(machine, by_tuple)
     return _tables(machine, waits, idle, header, observed)
+
+
+def watched(header: dict[str, Any]) -> bool:
+    """Whether timers make events."""
+    return all(
+        header["probes"].get(name, {}).get("attached")
+        for name in ("timer:timer_start", "timer:timer_cancel", "timer:timer_expire_entry")
+    )
 
 
 def _mark_reborn(lives: list[Life]) -> None:
@@ -418,7 +432,7 @@ def _tables(
         for life in machine.lives
         if not life.listener
     ]
-    found += [(wait.first, _of_wait(wait, observed)) for wait in waits if not wait.life]
+    found += [(wait.first, _of_wait(wait, header, observed)) for wait in waits if not wait.life]
     found += [(rows[0]["time"], _of_snapshots(rows, observed)) for rows in idle]
     # What began while only TIME_WAITs were followed is left out.
     found = [each for each in found if each[0] <= observed.settling]
@@ -565,15 +579,11 @@ def _of_life(life: Life, header: dict[str, Any], observed: Any) -> Row:
         row["outcome"] = "open"
     _spend(row, life, gone, observed)
     due = life.closes and life.close["old_state"] in ("FIN_WAIT_2", "CLOSING")
-    watched = all(
-        header["probes"].get(name, {}).get("attached")
-        for name in ("timer:timer_start", "timer:timer_cancel", "timer:timer_expire_entry")
-    )
     due = due and not (life.sent or life.received or life.error or life.wait)
-    if due and watched and not observed.lost:
+    if due and watched(header) and not observed.lost:
         row["time_wait_end"] = "skipped"
     if life.wait:
-        _add_wait(row, life.wait, observed)
+        _add_wait(row, life.wait, header, observed)
     if row["outcome"] == "open":
         row["closed_by"] = None
     waiting = bool(life.wait and life.wait.waited and not life.wait.over)
@@ -605,10 +615,10 @@ def _spend(row: Row, life: Life, gone: bool, observed: Any) -> None:
             row[name] = spent[state] / SECOND
 
 
-def _of_wait(wait: Wait, observed: Any) -> Row:
+def _of_wait(wait: Wait, header: dict[str, Any], observed: Any) -> Row:
     row = _empty(wait.events[0])
     row["state"] = "CLOSE"
-    _add_wait(row, wait, observed)
+    _add_wait(row, wait, header, observed)
     if wait.events[0]["old_state"] == "FIN_WAIT_2":
         row["closed_by"] = "local"
     if row["outcome"] == "open":
@@ -618,12 +628,13 @@ def _of_wait(wait: Wait, observed: Any) -> Row:
     return row
 
 
-def _add_wait(row: Row, wait: Wait, observed: Any) -> None:
+def _add_wait(row: Row, wait: Wait, header: dict[str, Any], observed: Any) -> None:
     """What the timewait socket adds to its connection's row."""
     lost = not wait.over and (wait.followed or wait.last < observed.lost_until)
     # The FIN may have come without an event, so FIN_WAIT_2 is known only if asked.
     asked = wait.events[-1]["kind"] == "existing"
     lost = lost or (not wait.over and not wait.waited and not asked)
+    lost = lost or (not wait.over and not watched(header))
     stopped = wait.last if wait.over or lost else observed.ended
     stopped = min(stopped, observed.ended)
     end = None if lost else wait.end

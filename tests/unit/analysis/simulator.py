@@ -324,7 +324,7 @@ def simulate(seed: int, *, kernels: int = 1, lossy: bool = False) -> Kernel:
     hz = chance.choice([100, 250, 300, 1000])
     begin = chance.choice([0, 0, 20, 90])
     length = chance.choice([1, 30, 100, 300])
-    watched = chance.random() < 0.95
+    watched = chance.random() < 0.9
     rows, ended = [], START
     for number in range(kernels):
         kernel = Kernel(

@@ -201,6 +201,24 @@ def test_a_time_wait_row_written_just_after_its_end_is_stale() -> None:
     assert story.connection()["time_wait_end"] == "expired"
 
 
+def test_without_timers_a_snapshots_time_wait_makes_no_second_connection() -> None:
+    story = Story(timers=False)
+    story.socket(CLIENT_END).connect().close(CURL).gone(fin=True)
+    story.after(1).existing(CLIENT_END, "TIME_WAIT", left=59)
+    row = story.connection()
+    assert (row["outcome"], row["time_wait_end"], row["time_wait_s"]) == ("finished", None, None)
+
+
+def test_without_timers_the_end_of_a_snapshots_time_wait_is_unknown() -> None:
+    story = Story(timers=False)
+    story.existing(CLIENT_END, "TIME_WAIT", left=40)
+    story.after(300)
+    row = story.connection()
+    assert (row["time_wait_end"], row["censored"]) == (None, "both")
+    assert row["time_wait_s"] == pytest.approx(20, abs=2 * JIFFY)
+    assert story.time_waits()[0]["ended"] is None
+
+
 def test_without_hz_a_snapshots_time_wait_is_still_one() -> None:
     story = Story(hz=None)
     story.timewait(CLIENT_END).snapshot()
