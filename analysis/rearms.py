@@ -64,11 +64,13 @@ def beginnings(
     after_cancel[1:] = kind[:-1] == KIND["timewait_cancel"]
     silent = waiting & ~starts & telling & (known >= 0) & ~after_cancel
     silent &= armed > armed[known] + np.where(snapshot, STALE, 5 * jiffy // 2)
+    # Due and not yet run, as the timer wheel has it: a snapshot says 0 for any time past.
+    silent &= ~(snapshot & (events.detail[rows] == 0))
 
     entering = waiting & (_last_place(waiting, first, group) < 0)
     earlier = index > first[group]  # seen before, in FIN_WAIT_2
-    fin_now = entering & earlier & rearmed & ~silent
-    fin_before = entering & earlier & ~rearmed | entering & earlier & silent
+    fin_now = entering & earlier & rearmed
+    fin_before = entering & earlier & (~rearmed | silent)
     began_here = np.where(fin_now | (entering & starts), time, NEVER)
     floor = np.maximum(armed, time[np.maximum(index - 1, 0)])
     began_here = np.where(fin_before & telling, np.minimum(floor, time), began_here)

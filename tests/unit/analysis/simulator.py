@@ -100,7 +100,8 @@ class Kernel(Story):
     def observed(self) -> Any:
         from tcptrace.analysis.observed import Observed
 
-        return Observed(self.began, self.now, self.now, self.lost, self.lost_until)
+        settling = self.now if self.settling is None else self.settling
+        return Observed(self.began, settling, self.now, self.lost, self.lost_until)
 
     def open(self, end: End) -> Socket:
         """A new socket on a four-tuple."""
@@ -345,6 +346,8 @@ def simulate(seed: int, *, kernels: int = 1, lossy: bool = False) -> Kernel:
     kernel.rows = sorted(rows, key=lambda row: row["time"])
     kernel.began, kernel.now = START + begin * SECOND, ended
     kernel.reset_reasons = {"3": "tcp_abort_on_close"}
+    if chance.random() < 0.2:
+        settle(kernel)
     if lossy and kernel.rows:
         lose(kernel)
     return kernel
@@ -367,6 +370,25 @@ def _ends(chance: random.Random, number: int) -> list[End]:
         netns = [NETNS + 2 * number, OTHER_NETNS + 2 * number]
         ends += [end._replace(netns=chance.choice(netns)), end.other(chance.choice(netns))]
     return ends
+
+
+def settle(kernel: Kernel) -> None:
+    """Follow only TIME_WAITs from some time on, and handshakes, as `--settle` does."""
+    kernel.settling = kernel.chance.randint(kernel.began, kernel.now)
+    kept, followed = [], set()
+    for row in kernel.rows:
+        kind, address = row["kind"], row["socket"]
+        before = row["time"] <= kernel.settling
+        handshake = kind == "state" and (
+            row["new_state"] in ("SYN_SENT", "SYN_RECV") or row["old_state"] == "SYN_SENT"
+        )
+        if before or address in followed or handshake:
+            kept.append(row)
+        if kind == "timewait_start" and (before or address in followed):
+            followed.add(address)
+        elif kind == "timewait_expire" or (kind == "state" and not before):
+            followed.discard(address)
+    kernel.rows = kept
 
 
 def lose(kernel: Kernel) -> None:
