@@ -6,6 +6,7 @@ import os
 import pwd
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,17 +86,27 @@ def test_sigterm_is_handed_on() -> None:
 
 
 def test_ctrl_c_is_handed_on_only_if_the_keyboard_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    running = Command(["sleep", "60"])
-    monkeypatch.setattr(command, "_in_foreground", lambda: True)
-    running.forward(signal.SIGINT)
-    assert not running.ended()
-    monkeypatch.setattr(command, "_in_foreground", lambda: False)
-    running.forward(signal.SIGINT)
+    running = Command(["true"])
     finish(running)
-    assert running.outcome() == "sleep was ended by SIGINT"
+    sent: list[int] = []
+    monkeypatch.setattr(running._process, "send_signal", sent.append)
+    for foreground in (True, False):
+        monkeypatch.setattr(command, "_in_foreground", lambda here=foreground: here)
+        running.forward(signal.SIGINT)
+        running.forward(signal.SIGTERM)
+    assert sent == [signal.SIGTERM, signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.fixture
+def _groups_of_root() -> Iterator[None]:
+    own = os.getgroups()
+    os.setgroups([0, 4])
+    yield
+    os.setgroups(own)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.usefixtures("_groups_of_root")
 def test_command_runs_as_the_user_who_called_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     user = pwd.getpwnam("nobody")
     monkeypatch.setenv("SUDO_UID", str(user.pw_uid))
@@ -111,6 +122,7 @@ def test_command_runs_as_the_user_who_called_sudo(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.usefixtures("_groups_of_root")
 def test_user_without_a_name_has_no_other_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_UID", "54321")
     monkeypatch.setenv("SUDO_GID", "54322")
