@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from kernel import Namespace, TracepointCounter
 from measure import STATE_TRACEPOINT, Bench
-from peers import OUR_LINE, Running, Tool, last_totals
+from peers import OUR_LINE, START_LIMIT, Running, Tool, last_totals
 
 Figures = dict[str, Any]
 
@@ -52,6 +52,8 @@ def _first_event(running: Running) -> float:
         return time.time()
     while not re.search(OUR_LINE, running.output.read_text(errors="replace")):
         running.check_alive()
+        if time.time() > running.began + START_LIMIT:
+            raise RuntimeError(f"{running.tool.name} told of no event")
         time.sleep(0.002)
     return time.time()
 
@@ -64,7 +66,7 @@ def start_up(bench: Bench, tools: list[Tool], repeats: int) -> Figures:
             for tool in tools:
                 trickle = subprocess.Popen(
                     netns.command(
-                        str(bench.load), "--mode", "server", "--rate", "500", "--seconds", "60"
+                        str(bench.load), "--mode", "server", "--rate", "500", "--seconds", "600"
                     ),
                     stdout=subprocess.DEVNULL,
                 )

@@ -23,7 +23,7 @@ _BPFTRACE = """tracepoint:sock:inet_sock_set_state /args->protocol == 6/ {
 }"""
 #: The port of every server of load.c stands in every line of its connections.
 OUR_LINE = r" (7[0-9][0-9]|8[01][0-9]) "
-_START_LIMIT = 120
+START_LIMIT = 120
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Running:
 
     def wait_ready(self, interval: float = 0.05) -> None:
         """Wait until its probes are attached."""
-        end = time.monotonic() + _START_LIMIT
+        end = time.monotonic() + START_LIMIT
         while not self.is_ready():
             if time.monotonic() > end:
                 raise RuntimeError(f"{self.tool.name} did not start")

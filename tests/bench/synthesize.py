@@ -106,7 +106,7 @@ def _block(first: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
         chosen = np.flatnonzero(story == index)
         events = np.zeros((len(chosen), len(rows)), EVENT)
         side = np.broadcast_to(np.array([row[0] for row in rows]), events.shape)
-        steps: np.ndarray = random.integers(1_000, 40_000, events.shape)
+        steps = np.asarray(random.integers(1_000, 40_000, size=events.shape))
         steps[:, len(_OPENING)] = random.exponential(20e6, len(chosen)).astype(np.int64)
         events["time"] = opened[chosen][:, None] + np.cumsum(steps, axis=1)
         events["kind"] = [KIND[row[1]] for row in rows]

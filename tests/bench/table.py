@@ -34,14 +34,14 @@ def nanoseconds(runs: list[dict[str, list[int]]], tracepoint: str = STATE_TRACEP
 
 def slowdown(load: Results, tool: str) -> float:
     """Give the share of connections/s that a load loses under a tool."""
-    return 1 - median(load[tool], "rate") / median(load["none"], "rate")
+    return 1.0 - median(load[tool], "rate") / median(load["none"], "rate")
 
 
 def memory(results: Results, tool: str) -> float:
     """Give the peak, bytes: starting (helpers that end included) or under load."""
     starting = [row["memory"] for row in results["start"][tool]]
     loaded = [row["memory"] for row in results["churn"][tool]]
-    return max(statistics.median(starting), statistics.median(loaded))
+    return float(max(statistics.median(starting), statistics.median(loaded)))
 
 
 def _lines(results: Results) -> list[tuple[str, str, str]]:
