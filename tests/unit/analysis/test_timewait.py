@@ -430,6 +430,16 @@ def test_an_older_time_wait_that_is_restarted_lived_at_least_from_there() -> Non
     assert ended(wait) == ("expired", "finished", None, 1)
 
 
+def test_a_timer_already_due_in_a_snapshot_is_no_restart() -> None:
+    # The timer wheel runs it up to seconds late; the kernel says 0 s left meanwhile.
+    story = Story()
+    story.existing(CLIENT_END, "TIME_WAIT", left=6)
+    story.after(7.5)
+    story.existing(CLIENT_END, "TIME_WAIT", left=0)
+    (time_wait,) = story.time_waits()
+    assert time_wait["restarts"] == 0
+
+
 def test_an_older_orphan_that_expires_in_fin_wait_2_timed_out() -> None:
     wait = older(left=30, substate="FIN_WAIT_2")
     wait.expire()
