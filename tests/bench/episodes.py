@@ -161,7 +161,8 @@ def held_up(bench: Bench, tool: Tool, count: int) -> Figures:
             running.wait_idle()
             before = counter.read()
             running.process.send_signal(signal.SIGSTOP)
-            load = bench.run_load(netns, "--mode", "server", "--count", str(count))
+            options = ("--mode", "server", "--count", str(count), "--seconds", "60")
+            load = bench.run_load(netns, *options)
             running.process.send_signal(signal.SIGCONT)
             running.wait_idle()
             states = counter.read() - before
