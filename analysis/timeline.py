@@ -44,7 +44,7 @@ def ladders(view: View, chosen: pd.DataFrame, most: int) -> Iterator[Ladder]:
         else:
             drawn.add(-1 - int(row.connection))
             ends = [row]
-        yield _ladder(ends[:2], view.recording.started, view.recording.ended)
+        yield _ladder(ends[:2], view.recording.started)
 
 
 def count_connections(chosen: pd.DataFrame) -> int:
@@ -53,11 +53,11 @@ def count_connections(chosen: pd.DataFrame) -> int:
     return len(chosen) - len(paired) + int(paired.nunique())
 
 
-def _ladder(ends: list[Any], started: pd.Timestamp, stopped: pd.Timestamp) -> Ladder:
+def _ladder(ends: list[Any], started: pd.Timestamp) -> Ladder:
     changes = [
         change
         for side, end in zip(_SIDES, ends, strict=False)
-        for change in _changes(end, side, started, stopped)
+        for change in _changes(end, side, started)
     ]
     names = [text_or_none(end.role) or "unknown" for end in ends]
     drawn = ladder(names[0], names[1] if len(ends) == 2 else None, changes, start=0)
@@ -87,13 +87,11 @@ def _title(end: Any) -> str:
     return said
 
 
-def _changes(
-    end: Any, side: Side, started: pd.Timestamp, stopped: pd.Timestamp
-) -> Iterator[StateChange]:
+def _changes(end: Any, side: Side, started: pd.Timestamp) -> Iterator[StateChange]:
     for step in steps(end, started):
         state = "CLOSE" if step.state == CLOSED else step.state
         note = "since before the recording" if step.older else ""
         yield StateChange(round(step.time * 1e9), side, state, note)
         if step.goes_on:
-            until = round((stopped - started).total_seconds() * 1e9)
+            until = round((step.time + step.seconds) * 1e9)
             yield StateChange(until, side, "", "goes on")

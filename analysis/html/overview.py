@@ -8,7 +8,7 @@ from tcptrace.analysis.html.charts import ranges
 from tcptrace.analysis.html.markup import Child, Html, tag, with_code
 from tcptrace.analysis.html.tables import UNKNOWN, section, table
 from tcptrace.analysis.text.layout import NOT_REACHED, duration, number, share
-from tcptrace.analysis.text.words import COUNTERS, evidence, warnings
+from tcptrace.analysis.text.words import COUNTERS, evidence, settled, warnings
 
 
 def header(view: View, summary: dict[str, Any]) -> Html:
@@ -21,6 +21,7 @@ def header(view: View, summary: dict[str, Any]) -> Html:
         tag("h1", view.recording.path.name),
         tag("p", f"{host}, Linux {kernel}; {began} UTC, {duration(about['duration_s'])}"),
         tag("p", f"Only: {view.filters}") if view.filters else None,
+        tag("p", settled(view)) if settled(view) else None,
         [tag("p", text, class_="warning") for text in warnings(view, summary)],
     )
 

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.text.layout import duration, heading, line, number, wrapped
-from tcptrace.analysis.text.words import warnings
+from tcptrace.analysis.text.words import settled, warnings
 
 
 def section(view: View, summary: dict[str, Any]) -> list[Text]:
@@ -28,5 +28,7 @@ def section(view: View, summary: dict[str, Any]) -> list[Text]:
     lines.append(line(f"{number(about['events'])} events, {lost}{ended}", indent=0))
     if view.filters:
         lines += wrapped(f"Only: {view.filters}", indent=0)
+    if note := settled(view):
+        lines += wrapped(note, "dim", indent=0)
     said = warnings(view, summary)
     return lines + [text for each in said for text in wrapped(each, "bold red", 0, label="! ")]

@@ -41,6 +41,19 @@ def warnings(view: View, summary: dict[str, Any]) -> list[str]:
     return said
 
 
+def settled(view: View) -> str | None:
+    """Say what part of the recording followed only TIME_WAITs; None if none did."""
+    observed = view.recording.observed
+    only = (observed.ended - observed.settling) / 1e9
+    if only <= 0:
+        return None
+    whole = (observed.settling - observed.started) / 1e9
+    return (
+        f"All was followed for {duration(whole)}; in the {duration(only)} after that only the "
+        "TIME_WAITs begun by then (--settle). What was open then is shown as open."
+    )
+
+
 def failure(row: dict[str, Any]) -> str:
     """Name how a connect failed, or how an established connection was given up."""
     outcome = str(row["outcome"]).replace("_", " ")

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tcptrace.analysis.filters import Filters, View, choose
+from tcptrace.analysis.observed import Observed
 
 START = pd.Timestamp("2026-11-20 19:00:00", tz="UTC")
 
@@ -207,6 +208,17 @@ class FakeRecording:
     path: Path = Path("run.arrows")
     started: pd.Timestamp = START
     ended: pd.Timestamp = START + pd.Timedelta(75, "s")
+
+    settling_s: float | None = None
+
+    @property
+    def observed(self) -> Observed:
+        """What was watched, as the recording knows it."""
+        settling = self.ended if self.settling_s is None else at(self.settling_s)
+        times = [
+            0 if pd.isna(time) else time.value for time in (self.started, settling, self.ended)
+        ]
+        return Observed(*times, self.lost, 0)
 
     @property
     def table(self) -> pa.Table:

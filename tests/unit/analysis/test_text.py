@@ -98,6 +98,14 @@ def test_losses_and_a_missing_end_are_said_before_anything_else():
     ]
 
 
+def test_what_was_not_followed_while_settling_is_said():
+    assert text(CLIENT, settling_s=10.0).splitlines()[3:6] == [
+        "All was followed for 10.0 s; in the 65.0 s after that only the TIME_WAITs begun",
+        "by then (--settle). What was open then is shown as open.",
+        "",
+    ]
+
+
 def test_filters_are_named_and_nothing_left_is_said():
     told = text(CLIENT, filters=Filters(port=(9,)))
     assert "Only: --port 9" in told
