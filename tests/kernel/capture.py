@@ -26,6 +26,7 @@ class Capture:
         with path.open("wb") as out:
             self._process = subprocess.Popen(
                 namespace.command(
+                    *("setpriv", "--pdeathsig", "KILL"),  # if the tests are killed
                     *("tcpdump", "-i", device, "-U", "-n", "--immediate-mode", "-B", "16384"),
                     *("-s", "160", "--time-stamp-precision=nano", "-w", "-", FILTER),
                 ),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from .lab import Lab
+from .net import remove_leftovers
 
 HERE = Path(__file__).parent
 TOOLS = {"ip": "iproute2", "ss": "iproute2", "tcpdump": "tcpdump"}
@@ -40,6 +41,7 @@ def _kernel() -> None:
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
+    remove_leftovers()
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,14 @@ def ip(lines: list[str]) -> None:
         raise RuntimeError(f"ip: {done.stderr.strip()} in {lines}")
 
 
+def remove_leftovers() -> None:
+    """Remove the namespaces of test runs that were killed before they could."""
+    for path in NAMESPACES.glob("tt-*-*"):
+        owner = path.name.split("-")[1]
+        if not Path("/proc", owner).exists():
+            subprocess.run(["ip", "netns", "del", path.name], capture_output=True, check=False)
+
+
 class Namespace:
     """A network namespace with its loopback up; gone after `delete()`."""
 

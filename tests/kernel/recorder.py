@@ -10,7 +10,11 @@ from typing import Any
 
 from .net import wait_until
 
-COMMAND = (sys.executable, "-m", "tcptrace.tracer", "record")
+# Ends with the tests, even if those are killed.
+COMMAND = (
+    *("setpriv", "--pdeathsig", "INT"),
+    *(sys.executable, "-m", "tcptrace.tracer", "record"),
+)
 
 
 class Recorder:
