@@ -134,12 +134,16 @@ def sides_by_service(view: View) -> list[dict[str, Any]]:
     sums = pd.concat(
         [
             _sides(
-                clients.assign(client=clients["comm"], server=_server_of(clients, servers)),
+                clients.assign(
+                    client=clients["comm"],
+                    server=_at_server(clients, servers, "comm"),
+                    other=_at_server(clients, servers, "closed_by"),
+                ),
                 "remote",
                 {"local": "client", "remote": "server"},
             ),
             _sides(
-                alone.assign(client=None, server=alone["comm"]),
+                alone.assign(client=None, server=alone["comm"], other=None),
                 "local",
                 {"local": "server", "remote": "client"},
             ),
@@ -160,22 +164,30 @@ def sides_by_service(view: View) -> list[dict[str, Any]]:
     ]
 
 
-def _server_of(clients: pd.DataFrame, servers: pd.DataFrame) -> Any:
-    """Name the program at the other end of each client's connection, where it was seen."""
+def _at_server(clients: pd.DataFrame, servers: pd.DataFrame, column: str) -> Any:
+    """Give what the other end of each client's connection has, where it was seen."""
     known = servers[servers["conversation"].notna()].drop_duplicates("conversation")
     place = pd.Index(known["conversation"]).get_indexer(pd.Index(clients["conversation"]))
-    return known["comm"].array.take(place, allow_fill=True)
+    return known[column].array.take(place, allow_fill=True)
 
 
 def _sides(ends: pd.DataFrame, service: str, closers: dict[str, str]) -> pd.DataFrame:
-    """Count per program and service; ``closers``: whom ``local`` and ``remote`` mean."""
-    side = ends["closed_by"]
+    """Count per program and service; ``closers``: whom ``local`` and ``remote`` mean.
+
+    An end that is still open does not say who closed; ``other`` is what the other says.
+    """
+    side, other, unsaid = ends["closed_by"], ends["other"], ends["closed_by"].isna()
+    as_seen_there = {"local": "remote", "remote": "local", "both": "both"}
+
+    def closed(which: str) -> pd.Series:
+        return (side == which) | (unsaid & (other == as_seen_there[which]))
+
     table = ends[["client", "server"]].assign(
         address=ends[f"{service}_address"],
         port=ends[f"{service}_port"],
         connections=1,
-        closed_by_both=side == "both",
-        **{f"closed_by_{who}": side == which for which, who in closers.items()},
+        closed_by_both=closed("both"),
+        **{f"closed_by_{who}": closed(which) for which, who in closers.items()},
     )
     keys = ["client", "server", "address", "port"]
     found = table.groupby(keys, observed=True, dropna=False).sum().reset_index()

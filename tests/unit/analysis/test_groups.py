@@ -70,6 +70,13 @@ def test_a_pair_of_ends_is_one_connection_with_both_programs():
     assert all(row["service"] == "10.0.0.2:80" for row in found.values())
 
 
+def test_an_end_still_open_is_told_of_by_the_other():
+    leaking = {**CLIENT, "closed_by": None, "outcome": "open", "conversation": 0}
+    closing = {**SERVER, "closed_by": "local", "conversation": 0}
+    (found,) = sides_by_service(view(leaking, closing))
+    assert (found["closed_by_server"], found["closed_by_client"]) == (1, 0)
+
+
 def test_resets_are_counted_by_sender_and_reason():
     sent = {**CLIENT, "outcome": "reset", "reset_reason": "tcp_abort_on_close"}
     found = resets(connections(sent, sent, CLIENT))
