@@ -47,13 +47,16 @@ class Capture:
     """
 
     def __init__(
-        self, answer: dict[str, Any], tracepoints: list[int], ring: RingReader, lost: mmap.mmap
+        self, answer: dict[str, Any], descriptors: list[int], ring: RingReader, lost: mmap.mmap
     ) -> None:
         self.probes: dict[str, dict[str, Any]] = answer["probes"]
         self.notes: list[str] = answer["notes"]
         self.reset_reasons: dict[str, str] = answer["reset_reasons"]
         self.clock_offset_ns = monotonic_to_utc_ns()
-        self._tracepoints = tracepoints
+        count = answer["tracepoints"]
+        self._tracepoints, self._programs = descriptors[:count], descriptors[count:]
+        if any(bpf.recursion_misses(program) is None for program in self._programs):
+            self.notes.append("events that interrupt the recording of others are not counted")
         self._ring = ring
         self._lost_map = lost
         self._lost = np.frombuffer(lost, np.uint64)
@@ -96,8 +99,12 @@ class Capture:
         return self._ring.read()
 
     def lost(self) -> int:
-        """Count the events for which the ring had no room, since the start."""
-        return int(self._lost.sum())
+        """Count the events that were made and not recorded, since the start.
+
+        The ring had no room, or a softirq's event interrupted the same program.
+        """
+        missed = sum(bpf.recursion_misses(program) or 0 for program in self._programs)
+        return int(self._lost.sum()) + missed
 
     def detach(self) -> None:
         """Stop the probes; what is pending can still be read."""
@@ -107,6 +114,8 @@ class Capture:
     def close(self) -> None:
         """Detach the probes and free the buffer."""
         self.detach()
+        while self._programs:
+            os.close(self._programs.pop())
         self._ring.close()
         del self._lost
         self._lost_map.close()
@@ -139,7 +148,7 @@ def _load(*maps: int) -> tuple[dict[str, Any], list[int]]:
                 # Ctrl-C is the recorder's to handle.
                 start_new_session=True,
             )
-        message, tracepoints, _, _ = socket.recv_fds(ours, _ANSWER_LIMIT, len(PROBES))
+        message, tracepoints, _, _ = socket.recv_fds(ours, _ANSWER_LIMIT, 2 * len(PROBES))
         complaint = child.communicate()[1].decode(errors="replace").strip()
     if not message:
         reason = complaint.splitlines()[-1] if complaint else "no reason given"

@@ -3,8 +3,9 @@
 ``python -m tcptrace.tracer.loader SOCKET EVENTS LOST CANCELLED`` is started by
 :mod:`tcptrace.tracer.capture` with four inherited file descriptors: a Unix socket
 and the three maps. It answers with one message on the socket: a JSON object
-(``probes``, ``notes``, ``reset_reasons`` or ``error``) and the descriptors of the
-attached tracepoints. Then it ends, and LLVM's 100 MB end with it.
+(``probes``, ``notes``, ``reset_reasons``, ``tracepoints`` or ``error``) and
+descriptors: first of the attached tracepoints, so many as ``tracepoints`` says, then of
+the programs that may miss events by being interrupted. Then it ends, and LLVM's 100 MB end with it.
 """
 
 import json
@@ -18,7 +19,7 @@ from tcptrace.bpf import SOURCES
 from tcptrace.tracer.btf import Btf
 from tcptrace.tracer.errors import PreflightError
 from tcptrace.tracer.offsets import KernelFacts, kernel_facts
-from tcptrace.tracer.probes import PROBES, Probe
+from tcptrace.tracer.probes import INTERRUPTIBLE, PROBES, Probe
 
 NO_BCC = (
     "the Python module bcc is missing: "
@@ -51,40 +52,51 @@ def _compile(facts: KernelFacts, maps: dict[str, int]) -> Any:
             os.close(saved)
 
 
-def _attach(bpf: Any, probe: Probe) -> int:
-    """Load and attach one program; give the tracepoint's file descriptor."""
+def _attach(bpf: Any, probe: Probe) -> tuple[int, int]:
+    """Load and attach one program; give the tracepoint's and the program's descriptors."""
     from bcc import BPF
 
     devnull = os.open(os.devnull, os.O_WRONLY)
     saved = os.dup(2)
     os.dup2(devnull, 2)  # bcc prints the verifier's log; the reason goes to the caller
     try:
-        bpf.load_func(probe.program, BPF.RAW_TRACEPOINT)
+        program = bpf.load_func(probe.program, BPF.RAW_TRACEPOINT)
         bpf.attach_raw_tracepoint(probe.tracepoint, probe.program)
     finally:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(devnull)
-    descriptor: int = bpf.raw_tracepoint_fds[probe.tracepoint.encode()]
-    return descriptor
+    return bpf.raw_tracepoint_fds[probe.tracepoint.encode()], program.fd
 
 
 def load(maps: dict[str, int]) -> tuple[dict[str, Any], list[int]]:
-    """Attach every probe that can be; say why of each that cannot."""
+    """Attach every probe that can be; say why of each that cannot.
+
+    Gives the answer to the recorder and the descriptors that go with it.
+    """
     facts = kernel_facts(Btf())
     bpf = _compile(facts, maps)
     statuses: dict[str, Any] = {}
-    descriptors: list[int] = []
+    tracepoints: list[int] = []
+    programs: list[int] = []
     for probe in PROBES:
         reason = facts.missing.get(probe.family)
         if reason is None:
             try:
-                descriptors.append(_attach(bpf, probe))
+                tracepoint, program = _attach(bpf, probe)
+                tracepoints.append(tracepoint)
+                if probe.family in INTERRUPTIBLE:
+                    programs.append(program)
             except Exception as error:
                 reason = str(error) or type(error).__name__
         statuses[probe.name] = {"attached": reason is None, "reason": reason}
-    answer = {"probes": statuses, "notes": facts.notes, "reset_reasons": facts.reset_reasons}
-    return answer, descriptors
+    answer = {
+        "probes": statuses,
+        "notes": facts.notes,
+        "reset_reasons": facts.reset_reasons,
+        "tracepoints": len(tracepoints),
+    }
+    return answer, tracepoints + programs
 
 
 def main() -> None:

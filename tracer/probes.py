@@ -48,5 +48,9 @@ PROBES = (
     ),
 )
 
+#: Families whose programs may be interrupted by themselves: timers are traced with
+#: interrupts off, and most of what their programs see is not TCP's.
+INTERRUPTIBLE = frozenset({"state", "reset", "error"})
+
 #: Not recorded at all without these.
 REQUIRED = frozenset({"sock:inet_sock_set_state"})
