@@ -70,7 +70,7 @@ class WaitingSockets:
         """
         self._merge()
         sockets = events["socket"]
-        known = _among(sockets, self._sockets) | _among(sockets, self._ended)
+        known: np.ndarray = _among(sockets, self._sockets) | _among(sockets, self._ended)
         timewait = _is_timewait(events["kind"])
         known[timewait] |= np.isin(tuple_keys(events[timewait]), self._older)
         return known

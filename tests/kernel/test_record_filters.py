@@ -74,6 +74,8 @@ def ends(recording: Any, pair: Pair) -> list[tuple[Any, ...]]:
     """What is told of every connection's end in the two namespaces."""
     table = recording.connections
     table = table[table["netns"].isin([pair.client.inode, pair.server.inode])]
+    # By owner a snapshot's sockets without one are kept, such as one not yet accepted.
+    table = table[table["opened"].notna()]
     table = table[COLUMNS].join(table[TIMES].notna())
     return sorted(tuple(map(str, row)) for row in table.itertuples(index=False))
 
