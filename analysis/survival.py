@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -53,6 +52,8 @@ def kaplan_meier(durations: Floats, ended: Flags, entered: Floats | None = None)
         entered = np.minimum(np.nan_to_num(np.asarray(entered, np.float64)[known]), durations)
         if entered.any():
             return Survival(*_left_truncated(durations, ended, entered), count, deaths)
+    from scipy import stats  # half a second, which only an estimate with ends should cost
+
     sample = stats.CensoredData(uncensored=durations[ended], right=durations[~ended])
     survival = stats.ecdf(sample).sf
     return Survival(survival.quantiles, survival.probabilities, count, deaths)
