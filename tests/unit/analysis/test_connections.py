@@ -103,7 +103,7 @@ def test_rows_are_counted_in_the_order_in_which_they_were_first_seen() -> None:
 
 
 def test_a_time_wait_is_its_connections() -> None:
-    tables = simulate(6, kernels=20).tables()
+    tables = simulate(6, kernels=80).tables()
     waits = tables.time_wait.set_index("connection")
     own = tables.connections.set_index("connection").loc[waits.index]
     assert len(waits) > 20
