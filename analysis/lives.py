@@ -79,8 +79,9 @@ def _births(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> np.nda
     reset = (kind == KIND["reset_received"]) & (previous == close)
     births |= reset
     belongs = reset[:-1] & is_state[1:] & ~told[1:]
-    births[1:] &= ~belongs
-    return births
+    first: np.ndarray = births
+    first[1:] &= ~belongs
+    return first
 
 
 def find_lives(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> Lives:
