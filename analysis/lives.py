@@ -77,9 +77,9 @@ def _births(events: EventArrays, rows: np.ndarray, begins: np.ndarray) -> np.nda
     births |= is_state & (previous == close)
     # A reset is received before its socket closes, so after CLOSE it is another life's.
     reset = (kind == KIND["reset_received"]) & (previous == close)
-    first: np.ndarray = births | reset
-    belongs = reset[:-1] & is_state[1:] & ~told[1:]
-    first[1:][belongs] = False
+    belongs = np.zeros(len(rows), bool)
+    belongs[1:] = reset[:-1] & is_state[1:] & ~told[1:]
+    first: np.ndarray = (births | reset) & ~belongs
     return first
 
 
