@@ -220,6 +220,9 @@ def addresses(client: Namespace, server: Namespace, like: Pair | None = None) ->
             f"address add {ipv4}/24 dev {LINK}",
             f"address add {ipv6}/64 dev {LINK} nodad",
         )
+        # An ACK that another CPU overtook comes after the FIN: on a busy machine that
+        # was enough for an RST, which would end a TIME_WAIT the test needs.
+        namespace.sysctl(tcp_rfc1337=1)
     return pair
 
 

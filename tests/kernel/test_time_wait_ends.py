@@ -135,6 +135,7 @@ def test_killed_by_a_reset(lab: Lab, family: int) -> None:
     for near, far in made:
         orderly(near, far)
     duo.pair.client.wait_for(TIME_WAIT=REPEATS)
+    duo.pair.client.sysctl(tcp_rfc1337=0)
     for near, _ in made:
         cable.forge_reset("b", PORT, near.port)
     duo.pair.client.wait_for(TIME_WAIT=0)
@@ -148,7 +149,6 @@ def test_killed_by_a_reset(lab: Lab, family: int) -> None:
 def test_a_reset_that_rfc1337_forbids_ends_nothing(lab: Lab) -> None:
     cable = lab.cable()
     duo = Duo(lab, cable.pair)
-    duo.pair.client.sysctl(tcp_rfc1337=1)
     recorder = lab.record()
     made = duo.connect_many(REPEATS)
     for near, far in made:
