@@ -162,8 +162,13 @@ class Namespace:
         self, timeout: float = TIMEOUT, every: float = 0.02, port: int | None = None, **counts: int
     ) -> None:
         """Wait until each named state has exactly that many sockets (with `port`)."""
+
+        def reached() -> bool:
+            found = self.states(port)  # once: between two looks sockets move on
+            return all(found[state] == n for state, n in counts.items())
+
         wait_until(
-            lambda: all(self.states(port)[state] == n for state, n in counts.items()),
+            reached,
             what=lambda: f"{counts} in {self}, which has {dict(self.states(port))}",
             timeout=timeout,
             every=every,
