@@ -21,7 +21,7 @@ INSTALLED := $(PREFIX)/lib/tcptrace
 
 # A file of tests makes its connections once and waits once for their TIME_WAITs to end, so files
 # run side by side, each whole. They mostly sleep: many fit on few cores.
-TEST_JOBS := 12
+TEST_JOBS := 6
 
 # Root needs no sudo, and containers often have none. What runs with it must not leave files
 # of root's among the user's.

@@ -12,9 +12,13 @@
 #define INLINE static inline __attribute__((always_inline))
 #define MAP(fd) ((void *)bpf_pseudo_fd(1, fd))
 
+#define STATE_SYN_SENT 2
+#define STATE_FIN_WAIT_1 4
 #define STATE_FIN_WAIT_2 5
 #define STATE_TIME_WAIT 6
 #define STATE_CLOSE 7
+#define STATE_CLOSE_WAIT 8
+#define STATE_LAST_ACK 9
 #define STATE_LISTEN 10
 #define STATE_NEW_SYN_RECV 12
 

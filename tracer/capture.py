@@ -148,7 +148,7 @@ def _load(*maps: int) -> tuple[dict[str, Any], list[int]]:
                 # Ctrl-C is the recorder's to handle.
                 start_new_session=True,
             )
-        message, tracepoints, _, _ = socket.recv_fds(ours, _ANSWER_LIMIT, 2 * len(PROBES))
+        message, tracepoints, _, _ = socket.recv_fds(ours, _ANSWER_LIMIT, 3 * len(PROBES))
         complaint = child.communicate()[1].decode(errors="replace").strip()
     if not message:
         reason = complaint.splitlines()[-1] if complaint else "no reason given"

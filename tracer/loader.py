@@ -52,21 +52,25 @@ def _compile(facts: KernelFacts, maps: dict[str, int]) -> Any:
             os.close(saved)
 
 
-def _attach(bpf: Any, probe: Probe) -> tuple[int, int]:
-    """Load and attach one program; give the tracepoint's and the program's descriptors."""
+def _attach(bpf: Any, probe: Probe, name: str) -> tuple[int, int]:
+    """Load and attach a program of a probe; give the tracepoint's and the program's descriptors."""
     from bcc import BPF
+    from bcc.libbcc import lib
 
     devnull = os.open(os.devnull, os.O_WRONLY)
     saved = os.dup(2)
     os.dup2(devnull, 2)  # bcc prints the verifier's log; the reason goes to the caller
     try:
-        program = bpf.load_func(probe.program, BPF.RAW_TRACEPOINT)
-        bpf.attach_raw_tracepoint(probe.tracepoint, probe.program)
+        program = bpf.load_func(name, BPF.RAW_TRACEPOINT)
+        # Not attach_raw_tracepoint(): it allows one program a tracepoint.
+        attached: int = lib.bpf_attach_raw_tracepoint(program.fd, probe.tracepoint.encode())
     finally:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(devnull)
-    return bpf.raw_tracepoint_fds[probe.tracepoint.encode()], program.fd
+    if attached < 0:
+        raise OSError(f"raw tracepoint {probe.tracepoint} refused")
+    return attached, program.fd
 
 
 def load(maps: dict[str, int]) -> tuple[dict[str, Any], list[int]]:
@@ -83,7 +87,10 @@ def load(maps: dict[str, int]) -> tuple[dict[str, Any], list[int]]:
         reason = facts.missing.get(probe.family)
         if reason is None:
             try:
-                tracepoint, program = _attach(bpf, probe)
+                if probe.calls is not None:
+                    # What it misses is the other's to record: no loss.
+                    tracepoints.append(_attach(bpf, probe, probe.calls)[0])
+                tracepoint, program = _attach(bpf, probe, probe.program)
                 tracepoints.append(tracepoint)
                 if probe.family in INTERRUPTIBLE:
                     programs.append(program)

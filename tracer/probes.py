@@ -16,12 +16,21 @@ class Probe:
     program: str
     family: str
     without: str
+    #: Another program on the same tracepoint, for what only system calls do.
+    calls: str | None = None
 
 
 _TIMEWAIT = "TIME_WAIT: when it began, how long it lasted, how it ended"
 
 PROBES = (
-    Probe("sock:inet_sock_set_state", "inet_sock_set_state", "set_state", "state", "everything"),
+    Probe(
+        "sock:inet_sock_set_state",
+        "inet_sock_set_state",
+        "set_state",
+        "state",
+        "everything",
+        "call_state",
+    ),
     Probe("timer:timer_start", "timer_start", "timer_start", "timewait", _TIMEWAIT),
     Probe("timer:timer_expire_entry", "timer_expire_entry", "timer_expire", "timewait", _TIMEWAIT),
     Probe("timer:timer_cancel", "timer_cancel", "timer_cancel", "timewait", _TIMEWAIT),
