@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from .net import remove_leftovers
 
 HERE = Path(__file__).parent
 TOOLS = {"ip": "iproute2", "ss": "iproute2", "tcpdump": "tcpdump"}
+
+# A run in the background begins with Ctrl-C ignored, and what it starts inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing() -> str | None:
