@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from tcptrace.analysis.header import check_batch, check_header, decode_metadata, nanoseconds
 from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
+from tcptrace.analysis.validate import safe_part
 from tcptrace.tracer.errors import RecordingError
 from tcptrace.tracer.schema import SCHEMA
 
@@ -69,8 +70,9 @@ def load(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror or error}") from error
     with source:
+        safe = safe_part(source)
         try:
-            reader = pa.ipc.open_stream(source)
+            reader = pa.ipc.open_stream(safe)
         except (pa.ArrowException, OSError, EOFError) as error:
             _check_beginning(path, error)
             return _parts({}, SCHEMA, _Progress(), "the file is cut off within its header")
@@ -89,6 +91,8 @@ def load(path: Path) -> dict[str, Any]:
             progress.add(batch.select(SCHEMA.names), decode_metadata(raw))
         if progress.totals.get("final") is True:
             problem = None
+        elif len(safe) < source.size():
+            problem = f"it is damaged from byte {len(safe):,} on"
         elif problem is None:
             problem = "the recorder was stopped before it could finish"
         return _parts(header, reader.schema, progress, problem)

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from tcptrace.analysis.header import check_batch, check_header
 from tcptrace.analysis.load import load
+from tcptrace.analysis.validate import safe_part
 
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -16,7 +17,7 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
     """
     try:
         source = pa.memory_map(str(path))
-        reader = pa.ipc.open_stream(source)
+        reader = pa.ipc.open_stream(safe_part(source))
     except (pa.ArrowException, OSError, EOFError):
         load(path)  # says what is wrong, or that the file is empty
         return
