@@ -26,6 +26,15 @@ SERVICES = 16
 PROGRAMS = 24
 STARTED = 1_700_000_000_000_000_000
 NETNS = 4026531840
+#: Without those of the timers a report takes TIME_WAIT for unseen.
+PROBES = (
+    "sock:inet_sock_set_state",
+    "timer:timer_start",
+    "timer:timer_expire_entry",
+    "timer:timer_cancel",
+)
+#: Watched, so that the timewait sockets count.
+_TIMERS = ("timer:timer_start", "timer:timer_expire_entry", "timer:timer_cancel")
 #: A connection: side (0 client, 1 server), kind, old state, new state, in order.
 #: The one who closes first comes as "active", 0 or 1.
 _OPENING = (
@@ -174,12 +183,13 @@ def synthesize(out: Path, count: int) -> None:
         "kernel": "6.18",
         "arch": "x86_64",
         "hz": 250,
+        "netns": NETNS,
         "started": np.datetime_as_string(np.datetime64(STARTED, "ns")) + "Z",
         "clock_offset_ns": 0,
         "command": [],
         "filters": {},
-        "probes": {},
-        "sysctl": {},
+        "probes": {name: {"attached": True, "reason": None} for name in _TIMERS},
+        "sysctl": {"ip_local_port_range": "10000 59999", "tcp_max_tw_buckets": 1_048_576},
         "mib": {},
     }
     schema = SCHEMA.with_metadata({METADATA_KEY: json.dumps(header).encode()})
