@@ -29,7 +29,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 AS_ROOT := $(if $(SUDO),$(SUDO) env PYTHONDONTWRITEBYTECODE=1 \
 	HYPOTHESIS_STORAGE_DIRECTORY=/root/.cache/hypothesis)
 
-.PHONY: help setup demo test lint bench install uninstall packages test-packages
+.PHONY: help setup demo test lint fuzz bench install uninstall packages test-packages
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ lint: .venv/test-stamp  ## style (ruff) and types (mypy --strict)
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --target=build/types .
 	@cd build/types && ../../$(BIN)/mypy --config-file=../../pyproject.toml \
 		--cache-dir=../../.mypy_cache --package=tcptrace
+
+fuzz: .venv/test-stamp  ## 50,000 hostile recordings (an hour on one core)
+	@TCPTRACE_FUZZ_CASES=50000 $(BIN)/pytest -p no:cacheprovider tests/unit/analysis/test_hostile.py
 
 bench: setup  ## measure tcptrace beside its peers (20 minutes on an idle machine)
 	@$(AS_ROOT) $(BIN)/python tests/bench/run.py
