@@ -124,14 +124,14 @@ def chunks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield table.iloc[start : start + _CHUNK]
 
 
-def event_tables(path: Path) -> Iterator[pd.DataFrame]:
+def event_tables(paths: Iterable[Path]) -> Iterator[pd.DataFrame]:
     """Read a recording's events batch by batch, addresses as text; at least one table.
 
     Holds one batch in memory at a time. Raises
     :class:`tcptrace.tracer.errors.RecordingError` as ``read`` does; stops where a
     cut-off recording ends.
     """
-    found = batches(path)
+    found = itertools.chain.from_iterable(batches(path) for path in paths)
     # A file that cannot be read fails here, before a header is written.
     first = list(itertools.islice(found, 1))
     yield events_frame(SCHEMA.empty_table())

@@ -98,6 +98,14 @@ def _probe(value: object) -> bool:
     return isinstance(value, dict) and isinstance(value.get("attached"), bool)
 
 
+def _part_of_set(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and _text(value.get("id"))
+        and all(_integer(value.get(name)) for name in ("number", "events", "lost"))
+    )
+
+
 #: What of the header and of the batches' metadata is relied on, and what it must be.
 _TYPES: dict[str, Callable[[object], bool]] = {
     "host": _text,
@@ -116,6 +124,7 @@ _TYPES: dict[str, Callable[[object], bool]] = {
     "sysctl": _mapping_of(lambda value: value is None or isinstance(value, str | int)),
     "mib": _mapping_of(_mapping_of(_integer)),
     "filters": lambda value: isinstance(value, dict),
+    "set": _part_of_set,
 }
 
 

@@ -1,5 +1,6 @@
 """A recording as pandas sees it: what its header says and the tables made of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +11,8 @@ import pyarrow as pa
 
 from tcptrace.analysis.connections import Tables, build_tables
 from tcptrace.analysis.events import events_frame
-from tcptrace.analysis.load import load
 from tcptrace.analysis.observed import Observed
+from tcptrace.analysis.parts import Parts, load_parts, one_recording
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,17 @@ class Recording:
         return self._tables.time_wait
 
 
-def read(path: str | Path) -> Recording:
+def read(path: str | Path | Iterable[str | Path]) -> Recording:
     """Read a recording: complete, cut off or empty.
 
+    ``path``: its file. Of a rotated one its name, all its files, or some of them.
     Raises :class:`tcptrace.tracer.errors.RecordingError` if the file cannot be
     opened or is no tcptrace recording at all.
     """
-    path = Path(path)
-    return Recording(path, **load(path))
+    paths = [path] if isinstance(path, str | Path) else path
+    return read_parts(one_recording(map(Path, paths)))
+
+
+def read_parts(parts: Parts) -> Recording:
+    """Read a recording whose files are known. Raises as :func:`read` does."""
+    return Recording(parts.name, **load_parts(parts))

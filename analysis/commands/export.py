@@ -10,14 +10,17 @@ import click
 from tcptrace.analysis.export import WRITERS, chunks, event_tables, write_tables
 from tcptrace.analysis.filters import Filters, choose, filter_options, filters_from
 from tcptrace.analysis.output import new_file
+from tcptrace.analysis.parts import Parts, one_recording
 from tcptrace.analysis.perfetto import perfetto
-from tcptrace.analysis.recording import read
+from tcptrace.analysis.recording import read_parts
 
 PERFETTO = "perfetto"
 
 
 @click.command("export")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option(
     "--table",
     type=click.Choice(["connections", "events", "time_wait"]),
@@ -37,7 +40,12 @@ PERFETTO = "perfetto"
 @click.option("--force", is_flag=True, help="Overwrite the output file.")
 @filter_options
 def command(
-    file: Path, table: str, file_format: str, output: Path | None, force: bool, **options: Any
+    files: tuple[Path, ...],
+    table: str,
+    file_format: str,
+    output: Path | None,
+    force: bool,
+    **options: Any,
 ) -> None:
     """Write a table as CSV, JSON Lines or Parquet, or connections as a Perfetto trace."""
     filters = filters_from(options)
@@ -48,7 +56,7 @@ def command(
         raise click.UsageError("parquet is not for a terminal or a pipe: give -o FILE")
     if file_format == PERFETTO and table != "connections":
         raise click.UsageError("perfetto shows connections: leave --table out")
-    write = _writer(file, table, file_format, filters)
+    write = _writer(one_recording(files), table, file_format, filters)
     if to_stdout:
         write(sys.stdout.buffer)
         sys.stdout.buffer.flush()
@@ -59,12 +67,12 @@ def command(
 
 
 def _writer(
-    file: Path, table: str, file_format: str, filters: Filters
+    parts: Parts, table: str, file_format: str, filters: Filters
 ) -> Callable[[IO[bytes]], None]:
     """Prepare what is asked for, so that a file that cannot be read leaves no trace."""
     if table == "events":
-        return lambda stream: write_tables(event_tables(file), stream, file_format)
-    view = choose(read(file), filters)
+        return lambda stream: write_tables(event_tables(parts.paths), stream, file_format)
+    view = choose(read_parts(parts), filters)
     if file_format == PERFETTO:
         return lambda stream: stream.writelines(perfetto(view))
     chosen = view.connections if table == "connections" else view.time_wait

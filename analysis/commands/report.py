@@ -10,7 +10,8 @@ from tcptrace.analysis.findings import find
 from tcptrace.analysis.groups import GROUPINGS, grouped_by
 from tcptrace.analysis.html import render_html
 from tcptrace.analysis.output import new_file
-from tcptrace.analysis.recording import read
+from tcptrace.analysis.parts import Parts, find_parts
+from tcptrace.analysis.recording import read_parts
 from tcptrace.analysis.sanitize import to_json
 from tcptrace.analysis.summary import summarise
 from tcptrace.analysis.text import render
@@ -40,18 +41,19 @@ def command(
 ) -> None:
     """Say who closed, how long TIME_WAIT lasted, what leaks, and what to do."""
     filters = filters_from(options)
+    recordings = find_parts(files)
     if html is not None:
-        if len(files) > 1 or as_json or by:
+        if len(recordings) > 1 or as_json or by:
             raise click.UsageError("--html takes one FILE, and neither --json nor --by")
-        return write_html(files[0], html, filters, force=force)
-    for place, file in enumerate(files):
-        view = choose(read(file), filters)
+        return write_html(recordings[0], html, filters, force=force)
+    for place, parts in enumerate(recordings):
+        view = choose(read_parts(parts), filters)
         findings = find(view)
         summary = summarise(view, findings)
         if as_json:
             if by:
                 summary["by"] = {"key": by, "groups": grouped_by(view, by)}
-            click.echo(to_json(summary, indent=2 if len(files) == 1 else None))
+            click.echo(to_json(summary, indent=2 if len(recordings) == 1 else None))
         else:
             if place:
                 click.echo()
@@ -59,9 +61,9 @@ def command(
     return None
 
 
-def write_html(file: Path, out: Path, filters: Filters, *, force: bool) -> None:
+def write_html(parts: Parts, out: Path, filters: Filters, *, force: bool) -> None:
     """Write the HTML report of one recording; say where."""
-    view = choose(read(file), filters)
+    view = choose(read_parts(parts), filters)
     findings = find(view)
     page = render_html(view, summarise(view, findings), findings).encode()
     with new_file(out, force=force) as stream:

@@ -15,7 +15,9 @@ from tcptrace.analysis.timeline import count_connections, ladders
 
 
 @click.command("timeline")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option("--connection", type=int, multiple=True, help="Its id in the connections table.")
 @click.option("--finding", type=click.Choice(list(CASES)), help="Those a finding is about.")
 @click.option(
@@ -23,10 +25,14 @@ from tcptrace.analysis.timeline import count_connections, ladders
 )
 @filter_options
 def command(
-    file: Path, connection: tuple[int, ...], finding: str | None, most: int, **options: Any
+    files: tuple[Path, ...],
+    connection: tuple[int, ...],
+    finding: str | None,
+    most: int,
+    **options: Any,
 ) -> None:
     """Draw connections as ladders, both ends where both were recorded."""
-    view = choose(read(file), filters_from(options))
+    view = choose(read(files), filters_from(options))
     chosen = view.connections
     if connection:
         chosen = chosen[chosen["connection"].isin(connection)]
