@@ -5,16 +5,6 @@
 
 #include "emit.h"
 
-/* What only a system call does: connect(), listen(), shutdown(), close(). */
-INLINE int by_system_call(struct bpf_raw_tracepoint_args *ctx)
-{
-	__u64 old_state = ctx->args[1], new_state = ctx->args[2];
-
-	return (old_state == STATE_CLOSE && new_state == STATE_SYN_SENT) ||
-	       new_state == STATE_FIN_WAIT_1 ||
-	       (old_state == STATE_CLOSE_WAIT && new_state == STATE_LAST_ACK);
-}
-
 INLINE int on_set_state(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 sk = ctx->args[0];

@@ -5,24 +5,23 @@
  * they stand here and what they do stands in a file per family.
  * Each family is compiled only where BTF has what it needs (HAVE_*).
  */
+#include "once.h"
 #include "state.h"
-
-/*
- * Two programs for one tracepoint. The kernel skips a program that is already
- * running on this CPU, so whatever a softirq did while it interrupted one for
- * a system call would be lost, dozens of events at a time. With the system
- * calls' transitions in a program of their own, the softirq finds its own idle.
- */
-int call_state(struct bpf_raw_tracepoint_args *ctx)
-{
-	return by_system_call(ctx) ? on_set_state(ctx) : 0;
-}
 
 int set_state(struct bpf_raw_tracepoint_args *ctx)
 {
-	return by_system_call(ctx) ? 0 : on_set_state(ctx);
+	leave_mark(event_of(ctx->args[0], ctx->args[2]));
+	return on_set_state(ctx);
 }
 
+int set_state_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	return marked(event_of(ctx->args[0], ctx->args[2])) ? 0 : on_set_state(ctx);
+}
+
+/* One program each: nothing that happens to a timer interrupts them, since the
+ * kernel starts and cancels timers with interrupts off, and softirqs, in which
+ * timers expire, do not interrupt each other. */
 #ifdef HAVE_TIMEWAIT
 #include "timewait.h"
 
@@ -47,12 +46,26 @@ int timer_cancel(struct bpf_raw_tracepoint_args *ctx)
 
 int receive_reset(struct bpf_raw_tracepoint_args *ctx)
 {
+	leave_mark(event_of(ctx->args[0], MARK_RESET_RECEIVED));
 	return on_receive_reset(ctx);
 }
 
+int receive_reset_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	return marked(event_of(ctx->args[0], MARK_RESET_RECEIVED)) ? 0 : on_receive_reset(ctx);
+}
+
+/* A reset may be sent for no socket, or for a listener by two CPUs: the segment
+ * that it answers tells. */
 int send_reset(struct bpf_raw_tracepoint_args *ctx)
 {
+	leave_mark(event_of(ctx->args[0] ^ ctx->args[1], MARK_RESET_SENT));
 	return on_send_reset(ctx);
+}
+
+int send_reset_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	return marked(event_of(ctx->args[0] ^ ctx->args[1], MARK_RESET_SENT)) ? 0 : on_send_reset(ctx);
 }
 #endif
 
@@ -61,6 +74,12 @@ int send_reset(struct bpf_raw_tracepoint_args *ctx)
 
 int error_report(struct bpf_raw_tracepoint_args *ctx)
 {
+	leave_mark(event_of(ctx->args[0], MARK_ERROR));
 	return on_error_report(ctx);
+}
+
+int error_report_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	return marked(event_of(ctx->args[0], MARK_ERROR)) ? 0 : on_error_report(ctx);
 }
 #endif

@@ -20,9 +20,7 @@ _SYSCALL = {
     "s390x": 351,
     "ppc64le": 361,
 }
-_MAP_CREATE, _OBJ_GET_INFO_BY_FD = 0, 15
-#: recursion_misses in struct bpf_prog_info (include/uapi/linux/bpf.h).
-_MISSES_OFFSET = 208
+_MAP_CREATE = 0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -52,26 +50,6 @@ def create_map(kind: int, key: int, value: int, entries: int, flags: int, name: 
         # Before Linux 5.11 maps count as locked memory.
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
         return _bpf(_MAP_CREATE, attributes)
-
-
-def recursion_misses(descriptor: int) -> int | None:
-    """Count the times a program did not run because it interrupted itself on a CPU.
-
-    A softirq that comes while it runs for a system call finds it busy
-    (``__bpf_trace_run()``). None before Linux 5.12, which does not count it.
-    """
-    info = ctypes.create_string_buffer(_MISSES_OFFSET + 8)
-    attributes = ctypes.create_string_buffer(
-        struct.pack("=IIQ", descriptor, len(info), ctypes.addressof(info)).ljust(128, b"\0"), 128
-    )
-    number = _SYSCALL[platform.machine()]
-    if _libc.syscall(number, _OBJ_GET_INFO_BY_FD, attributes, len(attributes)) < 0:
-        return None
-    _, filled, _ = struct.unpack_from("=IIQ", attributes)
-    if filled < len(info):
-        return None
-    misses: int = struct.unpack_from("=Q", info, _MISSES_OFFSET)[0]
-    return misses
 
 
 def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:

@@ -23,6 +23,7 @@ from tcptrace.tracer.ring import RingReader
 BUFFER_SIZE = 64 << 20
 
 _CANCELLED_SIZE = 64  # struct cancelled (bpf/timewait.h)
+_MARKS_SIZE = 256 * 16  # struct marks (bpf/once.h)
 _ANSWER_LIMIT = 1 << 16
 
 
@@ -47,16 +48,13 @@ class Capture:
     """
 
     def __init__(
-        self, answer: dict[str, Any], descriptors: list[int], ring: RingReader, lost: mmap.mmap
+        self, answer: dict[str, Any], tracepoints: list[int], ring: RingReader, lost: mmap.mmap
     ) -> None:
         self.probes: dict[str, dict[str, Any]] = answer["probes"]
         self.notes: list[str] = answer["notes"]
         self.reset_reasons: dict[str, str] = answer["reset_reasons"]
         self.clock_offset_ns = monotonic_to_utc_ns()
-        count = answer["tracepoints"]
-        self._tracepoints, self._programs = descriptors[:count], descriptors[count:]
-        if any(bpf.recursion_misses(program) is None for program in self._programs):
-            self.notes.append("events that interrupt the recording of others are not counted")
+        self._tracepoints = tracepoints
         self._ring = ring
         self._lost_map = lost
         self._lost = np.frombuffer(lost, np.uint64)
@@ -80,6 +78,8 @@ class Capture:
                     bpf.MAP_PERCPU_ARRAY, 4, _CANCELLED_SIZE, 1, 0, "cancelled"
                 )
                 descriptors.callback(os.close, cancelled)
+                marks = bpf.create_map(bpf.MAP_PERCPU_ARRAY, 4, _MARKS_SIZE, 1, 0, "marks")
+                descriptors.callback(os.close, marks)
             except PermissionError as error:
                 raise PreflightError(
                     "the kernel refuses BPF to this user: sudo tcptrace record"
@@ -89,7 +89,7 @@ class Capture:
                     f"the kernel gives no BPF ring buffer ({error.strerror}): "
                     "Linux 5.8 or newer is needed"
                 ) from error
-            answer, tracepoints = _load(events, lost, cancelled)
+            answer, tracepoints = _load(events, lost, cancelled, marks)
             size = -(-8 * cpus // mmap.PAGESIZE) * mmap.PAGESIZE
             lost_map = mmap.mmap(lost, size, mmap.MAP_SHARED, mmap.PROT_READ)
             return cls(answer, tracepoints, RingReader(events, buffer_size), lost_map)
@@ -99,12 +99,8 @@ class Capture:
         return self._ring.read()
 
     def lost(self) -> int:
-        """Count the events that were made and not recorded, since the start.
-
-        The ring had no room, or a softirq's event interrupted the same program.
-        """
-        missed = sum(bpf.recursion_misses(program) or 0 for program in self._programs)
-        return int(self._lost.sum()) + missed
+        """Count the events for which the ring had no room, since the start."""
+        return int(self._lost.sum())
 
     def detach(self) -> None:
         """Stop the probes; what is pending can still be read."""
@@ -114,8 +110,6 @@ class Capture:
     def close(self) -> None:
         """Detach the probes and free the buffer."""
         self.detach()
-        while self._programs:
-            os.close(self._programs.pop())
         self._ring.close()
         del self._lost
         self._lost_map.close()

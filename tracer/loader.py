@@ -1,11 +1,10 @@
 """Compile and attach the programs, in a process of its own; the only file with bcc.
 
-``python -m tcptrace.tracer.loader SOCKET EVENTS LOST CANCELLED`` is started by
-:mod:`tcptrace.tracer.capture` with four inherited file descriptors: a Unix socket
-and the three maps. It answers with one message on the socket: a JSON object
-(``probes``, ``notes``, ``reset_reasons``, ``tracepoints`` or ``error``) and
-descriptors: first of the attached tracepoints, so many as ``tracepoints`` says, then of
-the programs that may miss events by being interrupted. Then it ends, and LLVM's 100 MB end with it.
+``python -m tcptrace.tracer.loader SOCKET EVENTS LOST CANCELLED MARKS`` is started by
+:mod:`tcptrace.tracer.capture` with inherited file descriptors: a Unix socket and the
+maps. It answers with one message on the socket: a JSON object (``probes``, ``notes``,
+``reset_reasons`` or ``error``) and the descriptors of the attached tracepoints. Then it
+ends, and LLVM's 100 MB end with it.
 """
 
 import json
@@ -19,12 +18,15 @@ from tcptrace.bpf import SOURCES
 from tcptrace.tracer.btf import Btf
 from tcptrace.tracer.errors import PreflightError
 from tcptrace.tracer.offsets import KernelFacts, kernel_facts
-from tcptrace.tracer.probes import INTERRUPTIBLE, PROBES, Probe
+from tcptrace.tracer.probes import PROBES
 
 NO_BCC = (
     "the Python module bcc is missing: "
     "apt-get install python3-bpfcc (Debian, Ubuntu), dnf install python3-bcc (Fedora)"
 )
+
+#: The maps' descriptors, in the order of the command line.
+MAPS = ("MAP_EVENTS", "MAP_LOST", "MAP_CANCELLED", "MAP_MARKS")
 
 
 def _compile(facts: KernelFacts, maps: dict[str, int]) -> Any:
@@ -52,8 +54,8 @@ def _compile(facts: KernelFacts, maps: dict[str, int]) -> Any:
             os.close(saved)
 
 
-def _attach(bpf: Any, probe: Probe, name: str) -> tuple[int, int]:
-    """Load and attach a program of a probe; give the tracepoint's and the program's descriptors."""
+def _attach(bpf: Any, tracepoint: str, name: str) -> int:
+    """Load and attach a program; give the descriptor that keeps it attached."""
     from bcc import BPF
     from bcc.libbcc import lib
 
@@ -63,37 +65,30 @@ def _attach(bpf: Any, probe: Probe, name: str) -> tuple[int, int]:
     try:
         program = bpf.load_func(name, BPF.RAW_TRACEPOINT)
         # Not attach_raw_tracepoint(): it allows one program a tracepoint.
-        attached: int = lib.bpf_attach_raw_tracepoint(program.fd, probe.tracepoint.encode())
+        attached: int = lib.bpf_attach_raw_tracepoint(program.fd, tracepoint.encode())
     finally:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(devnull)
     if attached < 0:
-        raise OSError(f"raw tracepoint {probe.tracepoint} refused")
-    return attached, program.fd
+        raise OSError(f"raw tracepoint {tracepoint} refused")
+    return attached
 
 
 def load(maps: dict[str, int]) -> tuple[dict[str, Any], list[int]]:
     """Attach every probe that can be; say why of each that cannot.
 
-    Gives the answer to the recorder and the descriptors that go with it.
+    Gives the answer to the recorder and the attached tracepoints' descriptors.
     """
     facts = kernel_facts(Btf())
     bpf = _compile(facts, maps)
     statuses: dict[str, Any] = {}
     tracepoints: list[int] = []
-    programs: list[int] = []
     for probe in PROBES:
         reason = facts.missing.get(probe.family)
         if reason is None:
             try:
-                if probe.calls is not None:
-                    # What it misses is the other's to record: no loss.
-                    tracepoints.append(_attach(bpf, probe, probe.calls)[0])
-                tracepoint, program = _attach(bpf, probe, probe.program)
-                tracepoints.append(tracepoint)
-                if probe.family in INTERRUPTIBLE:
-                    programs.append(program)
+                tracepoints += [_attach(bpf, probe.tracepoint, name) for name in probe.programs]
             except Exception as error:
                 reason = str(error) or type(error).__name__
         statuses[probe.name] = {"attached": reason is None, "reason": reason}
@@ -101,22 +96,21 @@ def load(maps: dict[str, int]) -> tuple[dict[str, Any], list[int]]:
         "probes": statuses,
         "notes": facts.notes,
         "reset_reasons": facts.reset_reasons,
-        "tracepoints": len(tracepoints),
     }
-    return answer, tracepoints + programs
+    return answer, tracepoints
 
 
 def main() -> None:
     """Answer the parent over the inherited socket."""
-    channel_fd, events, lost, cancelled = map(int, sys.argv[1:5])
-    maps = {"MAP_EVENTS": events, "MAP_LOST": lost, "MAP_CANCELLED": cancelled}
-    descriptors: list[int] = []
+    channel_fd, *descriptors = map(int, sys.argv[1:])
+    maps = dict(zip(MAPS, descriptors, strict=True))
+    tracepoints: list[int] = []
     try:
-        answer, descriptors = load(maps)
+        answer, tracepoints = load(maps)
     except PreflightError as error:
         answer = {"error": str(error)}
     with socket.socket(fileno=channel_fd) as channel:
-        socket.send_fds(channel, [json.dumps(answer).encode()], descriptors)
+        socket.send_fds(channel, [json.dumps(answer).encode()], tracepoints)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ class Probe:
     """``name``: as the recording's header has it. ``tracepoint``: the raw
     tracepoint. ``program``: its function in bpf/tcptrace.c. ``family``: what must
     be compiled in (:class:`tcptrace.tracer.offsets.KernelFacts`). ``without``:
-    what a recording lacks if it is not attached.
+    what a recording lacks if it is not attached. ``twice``: a second program,
+    ``program`` + ``_again``, does what the first was interrupted for (bpf/once.h).
     """  # noqa: D205
 
     name: str
@@ -16,8 +17,12 @@ class Probe:
     program: str
     family: str
     without: str
-    #: Another program on the same tracepoint, for what only system calls do.
-    calls: str | None = None
+    twice: bool = False
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Name the programs, in the order in which they must be attached."""
+        return (self.program, f"{self.program}_again") if self.twice else (self.program,)
 
 
 _TIMEWAIT = "TIME_WAIT: when it began, how long it lasted, how it ended"
@@ -29,7 +34,7 @@ PROBES = (
         "set_state",
         "state",
         "everything",
-        "call_state",
+        twice=True,
     ),
     Probe("timer:timer_start", "timer_start", "timer_start", "timewait", _TIMEWAIT),
     Probe("timer:timer_expire_entry", "timer_expire_entry", "timer_expire", "timewait", _TIMEWAIT),
@@ -40,6 +45,7 @@ PROBES = (
         "receive_reset",
         "reset",
         "that a connection was reset by its peer",
+        twice=True,
     ),
     Probe(
         "tcp:tcp_send_reset",
@@ -47,6 +53,7 @@ PROBES = (
         "send_reset",
         "reset",
         "that this side reset a connection, and why",
+        twice=True,
     ),
     Probe(
         "sock:inet_sk_error_report",
@@ -54,12 +61,9 @@ PROBES = (
         "error_report",
         "error",
         "errors reported to programs while a connection lives on",
+        twice=True,
     ),
 )
-
-#: Families whose programs may be interrupted by themselves: timers are traced with
-#: interrupts off, and most of what their programs see is not TCP's.
-INTERRUPTIBLE = frozenset({"state", "reset", "error"})
 
 #: Not recorded at all without these.
 REQUIRED = frozenset({"sock:inet_sock_set_state"})
