@@ -3,7 +3,9 @@
 from typing import Any
 
 from tcptrace.analysis import groups
+from tcptrace.analysis.close_wait import LEAK_SECONDS
 from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings.cases import long_in_close_wait
 from tcptrace.analysis.html.charts import bar
 from tcptrace.analysis.html.markup import Html, tag
 from tcptrace.analysis.html.tables import UNKNOWN, left_out, section, table
@@ -69,9 +71,10 @@ def _sides(view: View) -> list[Html | None]:
 _SIDES = ("client", "server", "both")
 
 
-def close_wait(summary: dict[str, Any]) -> Html:
-    """Show each leak with its owner, age and peer."""
+def close_wait(view: View, summary: dict[str, Any]) -> Html:
+    """Show each leak with its owner, age and peer; count those closed late."""
     found = summary["close_wait"]
+    late = int(long_in_close_wait(view.connections).sum()) - len(summary["close_wait"]["leaks"])
     leaks = found["leaks"]
     rows = [
         (
@@ -91,8 +94,11 @@ def close_wait(summary: dict[str, Any]) -> Html:
         tag("p", f"Open in it at the end: {number(found['now'])}. Longest seen: {longest}."),
         table(names, rows, left=4) if rows else tag("p", "No leak."),
         left_out(len(rows), len(leaks), "leaks"),
+        tag("p", f"Closed late, after {LEAK_SECONDS:g} s or longer in it: {number(late)}.")
+        if late > 0
+        else None,
         note="The peer has closed, this side's program has not. Left so at the end "
-        "for 5 s or longer counts as a leak.",
+        f"for {LEAK_SECONDS:g} s or longer counts as a leak.",
     )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from tcptrace.analysis.close_wait import leaks
 from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings import cases
 from tcptrace.analysis.groups import FAILED_OUTCOMES
 from tcptrace.analysis.html.markup import Html, tag, with_code
 from tcptrace.analysis.html.tables import UNKNOWN, section
@@ -40,9 +41,9 @@ def connection_table(view: View) -> Html:
     said = f"{number(whole)} ends of connections."
     if len(chosen) < whole:
         said = (
-            f"The {number(len(chosen))} most telling of {number(whole)} ends: leaks, failures, "
-            "resets, odd TIME_WAITs first, then the longest. "
-            "`tcptrace export` writes them all."
+            f"The {number(len(chosen))} most telling of {number(whole)} ends: leaks, late closes, "
+            "failures, resets, odd TIME_WAITs and slow handshakes first, then the longest; "
+            f"{number(whole - len(chosen))} are left out. `tcptrace export` writes them all."
         )
     return section(
         "connections",
@@ -72,22 +73,23 @@ def connection_table(view: View) -> Html:
 def telling(connections: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
     """Choose the connections most worth a look, with the other ends of those chosen."""
     outcome, end = connections["outcome"], connections["time_wait_end"]
-    restarted = (connections["time_wait_restarts"] > 0).fillna(False).astype(bool)
+    kinds_of_interest = [
+        connections.index.isin(leaks(connections).index),
+        cases.long_in_close_wait(connections) | cases.stuck_in_fin_wait_2(connections),
+        outcome.isin(FAILED_OUTCOMES) | cases.without_port(connections),
+        outcome == "reset",
+        end.isin(["skipped", "killed", "reset", "reused_connect", "reused_syn"]),
+        cases.restarted(connections),
+        cases.slow(connections),
+        connections["closed_by"] == "both",
+    ]
+    dull = len(kinds_of_interest)
     rank = np.select(
-        [
-            connections.index.isin(leaks(connections).index),
-            outcome.isin(FAILED_OUTCOMES),
-            outcome == "reset",
-            end.isin(["skipped", "killed", "reset", "reused_connect", "reused_syn"]),
-            restarted,
-            connections["closed_by"] == "both",
-        ],
-        [0, 1, 2, 3, 4, 5],
-        6,
+        [np.asarray(mask, bool) for mask in kinds_of_interest], list(range(dull)), dull
     )
     lived = -connections["established_s"].fillna(0).to_numpy()
     order = np.lexsort((lived, rank))
-    # Half of each kind at most, so that one kind does not push out all others.
+    # A part of each kind at first, so that one kind does not push out all others.
     kinds = pd.Series(rank[order])
     place = kinds.groupby(kinds).cumcount().to_numpy()
     kept = order[np.argsort(place >= max(most // 8, 1), kind="stable")][:most]

@@ -39,7 +39,7 @@ def render_html(view: View, summary: dict[str, Any], findings: list[Finding]) ->
         overview.findings(findings),
         closing.active_closers(view, summary),
         time_wait.time_wait(view, summary),
-        closing.close_wait(summary),
+        closing.close_wait(view, summary),
         diagram(view, summary),
         overview.dwell(summary),
         closing.failures(view),

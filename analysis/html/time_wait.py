@@ -25,6 +25,9 @@ _LIMIT_IN_SIGHT = 3
 #: More ticks for censored lives than these would be one black bar.
 _MARKS = 60
 
+#: Where the first end comes this late in the longest life, the end is drawn by itself.
+_CLOSER = 0.8
+
 _ENDS = {
     "expired": "expired by itself",
     "reused_connect": "reused by a local connect()",
@@ -78,8 +81,17 @@ def _population(view: View, found: dict[str, Any]) -> list[Html]:
             x_title="seconds into the recording",
             x_top=max((stopped - started).total_seconds(), 1e-6),
             limit=(float(limit), "tcp_max_tw_buckets") if near and limit is not None else None,
+            divide=_settling(view),
         ),
     ]
+
+
+def _settling(view: View) -> tuple[float, str] | None:
+    """Say from when on new TIME_WAITs were not followed."""
+    observed = view.recording.observed
+    if observed.settling >= observed.ended:
+        return None
+    return (observed.settling - observed.started) / 1e9, "from here on none that begins is counted"
 
 
 def _survival(view: View) -> list[Html]:
@@ -100,20 +112,32 @@ def _survival(view: View) -> list[Html]:
     ]
     if not guides:
         text += "; too few ended to tell the median"
-    return [
-        tag("p", f"{text}. Kaplan-Meier estimate of the share still there."),
-        steps(
+    marks, last = _censoring(view, survival), float(survival.times[-1])
+
+    def drawn(x_from: float, guides: list[tuple[float, float, str]]) -> Html:
+        return steps(
             np.concatenate([[0.0], survival.times]),
             np.concatenate([[1.0], survival.alive]),
             title="Share of TIME_WAITs still there",
             x_title="seconds since TIME_WAIT began",
             y_format=lambda value: f"{value:.0%}",
-            x_top=float(survival.times[-1]) * 1.04 or 1.0,
+            x_top=last + (0.04 * (last - x_from) or 1.0),
+            x_from=x_from,
             y_top=1.0,
-            marks=_censoring(view, survival),
+            marks=marks,
             guides=guides,
-        ),
+        )
+
+    content = [
+        tag("p", f"{text}. Kaplan-Meier estimate of the share still there."),
+        drawn(0.0, guides),
     ]
+    ends = survival.times[np.diff(survival.alive, prepend=1.0) < 0]
+    if len(ends) and ends[0] > _CLOSER * last > 0:
+        # They all end within a moment of each other: that moment by itself.
+        start = float(ends[0]) - 0.1 * (last - float(ends[0])) if last > ends[0] else 0.98 * last
+        content += [tag("p", f"The same, from {start:.1f} s on:"), drawn(start, [])]
+    return content
 
 
 def _censoring(view: View, survival: Survival) -> list[tuple[float, float]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcptrace.analysis.html.charts import thin, ticks
+from tcptrace.analysis.html.charts import steps, thin, ticks
 from tcptrace.analysis.html.connections import telling
 from tcptrace.analysis.html.markup import Html, tag
 from tcptrace.analysis.transitions import transitions
@@ -147,3 +147,32 @@ def test_thinning_keeps_the_peak_and_both_ends():
 )
 def test_ticks_are_round(top, expected):
     assert ticks(top) == pytest.approx(expected)
+
+
+def test_ticks_of_an_axis_that_begins_late_are_round_too():
+    assert ticks(62.2, 4, 59.8) == pytest.approx([60, 61, 62])
+    assert ticks(3, 4, 3) == [3]
+
+
+def test_a_part_of_a_curve_is_drawn_in_full():
+    x = np.concatenate([[0.0], np.linspace(60, 62, 4000)])
+    whole = steps(x, np.arange(4001.0), title="", x_title="")
+    part = steps(x, np.arange(4001.0), title="", x_title="", x_from=59.8)
+    assert part.count("V") > 10 * whole.count("V")
+
+
+def test_lives_that_end_together_are_also_drawn_close_up():
+    assert "The same, from 59.6 s on" in tiny()
+    early = {**CLIENT, "time_wait_s": 10.0, "time_wait_end": "reused_syn"}
+    assert "The same, from" not in page(CLIENT, early)
+
+
+def test_what_was_not_followed_while_settling_is_marked_in_the_picture():
+    assert "from here on none that begins" in page(CLIENT, settling_s=10.0)
+    assert "from here on none that begins" not in page(CLIENT)
+
+
+def test_late_closes_are_counted_beside_the_leaks():
+    late = {**SERVER, "close_wait_s": 6.0}
+    assert "Closed late, after 5 s or longer in it: 1." in page(late, LEAK)
+    assert "Closed late" not in page(SERVER, LEAK)
