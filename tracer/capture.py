@@ -25,6 +25,8 @@ BUFFER_SIZE = 64 << 20
 _CANCELLED_SIZE = 64  # struct cancelled (bpf/timewait.h)
 _MARKS_SIZE = 256 * 16  # struct marks (bpf/once.h)
 _ANSWER_LIMIT = 1 << 16
+#: Seconds: no hypervisor keeps a CPU waiting for longer.
+_WRITTEN_WITHIN = 2.0
 
 
 def monotonic_to_utc_ns() -> int:
@@ -99,13 +101,24 @@ class Capture:
         return self._ring.read()
 
     def lost(self) -> int:
-        """Count the events for which the ring had no room, since the start."""
-        return int(self._lost.sum())
+        """Count the events for which the ring had no room, since the start.
+
+        Once detached, also those in the ring that were not read.
+        """
+        unread = 0 if self._tracepoints else self._ring.pending()
+        return int(self._lost.sum()) + unread
 
     def detach(self) -> None:
-        """Stop the probes; what is pending can still be read."""
+        """Stop the probes; what is pending can still be read.
+
+        A CPU may be amid writing a record, and its hypervisor keep it there for a
+        while: only when that is done can what came behind it be read.
+        """
         while self._tracepoints:
             os.close(self._tracepoints.pop())
+        until = time.monotonic() + _WRITTEN_WITHIN
+        while self._ring.busy() and time.monotonic() < until:
+            time.sleep(0.001)
 
     def close(self) -> None:
         """Detach the probes and free the buffer."""

@@ -34,8 +34,25 @@ class RingReader:
         self._data = np.frombuffer(self._data_map, np.uint8, size, page)
 
     def pending(self) -> int:
-        """Give the bytes that wait to be read."""
-        return int(self._producer[0] - self._consumer[0])
+        """Count the records that wait to be read, those still being written included."""
+        return (int(self._producer[0]) - int(self._consumer[0])) // _RECORD.itemsize
+
+    def busy(self) -> bool:
+        """Tell whether a record is still being written."""
+        return bool(self._complete() < self.pending())
+
+    def _complete(self) -> int:
+        """Count the pending records before the first that is still being written."""
+        position, count = int(self._consumer[0]), self.pending()
+        start = position % len(self._data)
+        if start + count * _RECORD.itemsize <= len(self._data):
+            raw = self._data[start : start + count * _RECORD.itemsize]
+            lengths = raw.view(_RECORD)["length"]
+        else:
+            places = start + np.arange(count) * _RECORD.itemsize
+            lengths = self._data.view(np.uint32)[places % len(self._data) // 4]
+        busy = lengths >= _BUSY
+        return int(busy.argmax()) if busy.any() else count
 
     def read(self) -> np.ndarray:
         """Take everything pending, in the order the kernel reserved it.
@@ -43,19 +60,15 @@ class RingReader:
         Gives a structured array of dtype ``EVENT`` that owns its memory; empty if
         nothing is pending. Stops before a record that is still being written.
         """
-        position = int(self._consumer[0])
-        count = (int(self._producer[0]) - position) // _RECORD.itemsize
-        start = position % len(self._data)
-        raw = self._data[start : start + count * _RECORD.itemsize]
-        if wrapped := count * _RECORD.itemsize - len(raw):
-            raw = np.concatenate([raw, self._data[:wrapped]])
-        records = raw.view(_RECORD)
         # x86-64 keeps loads in order: lengths first, then the payloads they vouch for.
-        busy = records["length"] >= _BUSY
-        if busy.any():
-            count = int(busy.argmax())
-        events = records["event"][:count].copy().view(EVENT)
-        self._consumer[0] = position + count * _RECORD.itemsize
+        size = self._complete() * _RECORD.itemsize
+        position = int(self._consumer[0])
+        start = position % len(self._data)
+        raw = self._data[start : start + size]
+        if wrapped := size - len(raw):
+            raw = np.concatenate([raw, self._data[:wrapped]])
+        events = raw.view(_RECORD)["event"].copy().view(EVENT)
+        self._consumer[0] = position + size
         return events
 
     def close(self) -> None:
