@@ -2,11 +2,16 @@
 
 The Trace Event Format, JSON object form: a process per owner, a thread per
 connection's end, a complete event (``X``) per state, flow events (``s``, ``f``)
-between the two ends. Times are microseconds into the recording.
+between the two ends. Times are microseconds into the recording, such that Perfetto
+makes of them the very nanoseconds: it drops a slice that begins 1 ns before the one
+before it ended, and a flow that begins where no slice is or whose id is no number
+(src/trace_processor/importers: json, common/slice_tracker.cc, common/flow_tracker.cc).
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -28,6 +33,15 @@ _FLOWS = {("SYN_SENT", "SYN_RECV"): "SYN", ("FIN_WAIT_1", "CLOSE_WAIT"): "FIN"}
 Event = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Slice:
+    """A state as it is drawn: ``began`` and ``ended`` in ns, never before one another."""
+
+    began: int
+    ended: int
+    step: Step
+
+
 def perfetto(view: View) -> Iterator[bytes]:
     """Write the trace piece by piece: one JSON object in the end."""
     about = {
@@ -47,41 +61,56 @@ def perfetto(view: View) -> Iterator[bytes]:
 def _events(view: View) -> Iterator[Event]:
     connections = view.connections
     yield from _processes(connections)
-    waiting: dict[int, list[tuple[Any, list[Step]]]] = {}
+    waiting: dict[int, tuple[Any, list[_Slice]]] = {}
     pairs = set(connections["conversation"][connections["conversation"].duplicated()].dropna())
     for row in rows(connections):
-        found = steps(row, view.recording.started)
-        yield from _slices(row, found)
+        drawn = _slices(steps(row, view.recording.started))
+        yield from _end(row, drawn)
         if row.conversation in pairs:
-            ends = waiting.setdefault(int(row.conversation), [])
-            ends.append((row, found))
-            if len(ends) == 2:
-                yield from _flows(int(row.conversation), waiting.pop(int(row.conversation)))
+            other = waiting.pop(int(row.conversation), None)
+            if other is None:
+                waiting[int(row.conversation)] = (row, drawn)
+            else:
+                yield from _flows(other, (row, drawn))
 
 
 def _processes(connections: pd.DataFrame) -> Iterator[Event]:
-    owners = connections[["pid", "comm"]].drop_duplicates("pid")
+    owners = connections[["pid", "comm"]].drop_duplicates()
+    names: dict[int, list[str]] = {}
     for row in rows(owners):
         name = "owner unknown" if pd.isna(row.pid) else text_or_none(row.comm) or "?"
-        yield _named("process_name", _process(row), 0, name)
+        names.setdefault(_process(row), []).append(name)
+    for process, called in names.items():
+        # A program can call itself anything, and change it.
+        yield _named("process_name", process, 0, ", ".join(dict.fromkeys(called)))
 
 
-def _slices(row: Any, found: Iterable[Step]) -> Iterator[Event]:
+def _slices(found: list[Step]) -> list[_Slice]:
+    """Place the states one after the other; where two overlap, the later one begins."""
+    ended = [round((step.time + step.seconds) * 1e9) for step in found]
+    began = [round(step.time * 1e9) for step in found]
+    after = [*began[1:], max([*ended, 0])]
+    return [
+        _Slice(begin, max(begin, min(end, follower)), step)
+        for begin, end, follower, step in zip(began, ended, after, found, strict=True)
+        if step.state != CLOSED
+    ]
+
+
+def _end(row: Any, drawn: list[_Slice]) -> Iterator[Event]:
     process, thread = _process(row), _thread(row)
     peer = endpoint(row.remote_address, row.remote_port)
     name = f"#{row.connection} {text_or_none(row.role) or 'unknown'} {peer}"
     yield _named("thread_name", process, thread, name)
-    for step in found:
-        if step.state == CLOSED:
-            continue
+    for each in drawn:
         event: Event = {
             "ph": "X",
             "cat": "tcp",
-            "name": step.state,
+            "name": each.step.state,
             "pid": process,
             "tid": thread,
-            "ts": _microseconds(step.time),
-            "dur": _microseconds(step.seconds),
+            "ts": _microseconds(each.began),
+            "dur": _microseconds(each.ended - each.began),
             "args": {
                 "local": endpoint(row.local_address, row.local_port),
                 "remote": peer,
@@ -89,29 +118,33 @@ def _slices(row: Any, found: Iterable[Step]) -> Iterator[Event]:
                 "closed_by": text_or_none(row.closed_by),
             },
         }
-        if step.bound:
-            event["args"]["at_least"] = "before the recording" if step.older else "goes on"
-        if step.state == "TIME_WAIT":
+        if each.step.bound:
+            event["args"]["at_least"] = "before the recording" if each.step.older else "goes on"
+        if each.step.state == "TIME_WAIT":
             event["args"]["end"] = text_or_none(row.time_wait_end)
         yield event
 
 
-def _flows(conversation: int, ends: list[tuple[Any, list[Step]]]) -> Iterator[Event]:
+def _flows(*ends: tuple[Any, list[_Slice]]) -> Iterator[Event]:
     """Tie what one end did to what it brought about at the other."""
     for (cause, effect), segment in _FLOWS.items():
-        for (source, from_steps), (target, to_steps) in (ends, ends[::-1]):
-            start = next((step for step in from_steps if step.state == cause), None)
-            end = next((step for step in to_steps if step.state == effect), None)
-            if start is None or end is None or start.older or end.older:
+        for (source, from_slices), (target, to_slices) in (ends, ends[::-1]):
+            start = next((each for each in from_slices if each.step.state == cause), None)
+            end = next((each for each in to_slices if each.step.state == effect), None)
+            if start is None or end is None or start.step.older or end.step.older:
                 continue
-            common = {"cat": "tcp", "name": segment, "id": f"{segment}-{conversation}"}
-            for phase, row, step in (("s", source, start), ("f", target, end)):
+            # No effect before its cause, where a clock or the order of events says so.
+            if end.began < start.began:
+                continue
+            # Perfetto tells flows apart by this number and the name.
+            common = {"cat": "tcp", "name": segment, "id": int(source.conversation)}
+            for phase, row, each in (("s", source, start), ("f", target, end)):
                 yield {
                     "ph": phase,
                     **common,
                     "pid": _process(row),
                     "tid": _thread(row),
-                    "ts": _microseconds(step.time),
+                    "ts": _microseconds(each.began),
                     **({"bp": "e"} if phase == "f" else {}),
                 }
 
@@ -128,5 +161,7 @@ def _thread(row: Any) -> int:
     return _FIRST_THREAD + int(row.connection)
 
 
-def _microseconds(seconds: float) -> float:
-    return round(seconds * 1e6, 3)
+def _microseconds(nanoseconds: int) -> float:
+    """Give the number that Perfetto's ``int(number * 1000.0)`` makes these ns of."""
+    found = nanoseconds / 1000
+    return found if int(found * 1000.0) == nanoseconds else math.nextafter(found, math.inf)
