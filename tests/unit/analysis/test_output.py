@@ -1,3 +1,6 @@
+import os
+import signal
+
 import pytest
 
 from tcptrace.analysis.output import new_file
@@ -74,3 +77,48 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
     with pytest.raises(OutputError, match="No space left on device"):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def number(request):
+    """A signal, handled as it is in a terminal: in the background it may be ignored."""
+    ctrl_c = request.param == signal.SIGINT
+    handler = signal.default_int_handler if ctrl_c else signal.SIG_DFL
+    old = signal.signal(request.param, handler)
+    yield request.param
+    signal.signal(request.param, old)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_signal_leaves_nothing_half_written(tmp_path, number, force):
+    before = signal.getsignal(number)
+
+    def interrupted():
+        with new_file(tmp_path / "out", force=force) as stream:
+            stream.write(b"half")
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_nothing_stands_under_the_name_before_it_is_whole(tmp_path, force):
+    with new_file(tmp_path / "out", force=force) as stream:
+        stream.write(b"half")
+        stream.flush()
+        assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_that_somebody_made_meanwhile_is_kept(tmp_path):
+    def overtaken():
+        with new_file(tmp_path / "out") as stream:
+            stream.write(b"new")
+            (tmp_path / "out").write_bytes(b"other")
+
+    with pytest.raises(OutputError, match="exists: use --force"):
+        overtaken()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"other"]
