@@ -31,7 +31,12 @@ def recording_time(clock_offset_ns: int) -> str:
     ``clock_offset_ns``: CLOCK_MONOTONIC to UTC, as for its events: a step of the
     system's clock must not come between the events and the recording's end.
     """
-    seconds, rest = divmod(time.clock_gettime_ns(time.CLOCK_MONOTONIC) + clock_offset_ns, 10**9)
+    return iso_time(time.clock_gettime_ns(time.CLOCK_MONOTONIC) + clock_offset_ns)
+
+
+def iso_time(at_ns: int) -> str:
+    """Write a time, ns since 1970, as ISO 8601 with nanoseconds, UTC."""
+    seconds, rest = divmod(at_ns, 10**9)
     return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
 
 

@@ -32,7 +32,7 @@ class NewFile:
     def __init__(self, path: Path, *, force: bool = False) -> None:
         self.path = path
         self._place = path.with_name(f".{path.name}.{os.getpid()}.part") if force else path
-        self._published = False
+        self._published = self._closed = False
         try:
             found = _kind(path)
             if found and not (force and found == "file"):
@@ -57,6 +57,12 @@ class NewFile:
                 ) from error
         self._published = True
 
+    def close(self) -> None:
+        """Close the file before the context ends; it stays what it is."""
+        if not self._closed:
+            self._closed = True
+            os.close(self.descriptor)
+
     def __enter__(self) -> Self:
         return self
 
@@ -66,7 +72,7 @@ class NewFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.close(self.descriptor)
+        self.close()
         if not self._published:
             with contextlib.suppress(OSError):
                 self._place.unlink()

@@ -11,7 +11,6 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from tcptrace.tracer.convert import Columns
-from tcptrace.tracer.recording import RecordingWriter
 from tcptrace.tracer.schema import KIND, STATE
 from tcptrace.tracer.waiting import WaitingSockets
 
@@ -35,6 +34,21 @@ class Source(Protocol):
 
     def lost(self) -> int:
         """Count the events lost so far."""
+
+
+class Writer(Protocol):
+    """What a session writes to: :class:`tcptrace.tracer.recording.RecordingWriter`."""
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more can be written."""
+
+    @property
+    def due(self) -> bool:
+        """Whether to be told that time passes, by an empty batch."""
+
+    def write(self, batch: Any, seen: int, lost: int, more: dict[str, Any] | None = None) -> None:
+        """Add a batch."""
 
 
 class Filter(Protocol):
@@ -100,9 +114,7 @@ class Stop:
 class Session:
     """One recording in progress."""
 
-    def __init__(
-        self, source: Source, writer: RecordingWriter, keep: Filter | None, stop: Stop
-    ) -> None:
+    def __init__(self, source: Source, writer: Writer, keep: Filter | None, stop: Stop) -> None:
         #: The TIME_WAITs that run now, of those that are recorded.
         self.waiting = WaitingSockets()
         #: Events read so far, wanted or not; ends of connections seen opening.
@@ -152,6 +164,8 @@ class Session:
         """Read what is pending; write it if it is time."""
         events = self._source.read()
         for start in range(0, len(events), CHUNK):
+            if self._writer.full:
+                return
             self._take(events[start : start + CHUNK])
         self._take_snapshot()
         if time.monotonic() - self._flushed >= FLUSH:
@@ -197,6 +211,11 @@ class Session:
         reason = self.run(lambda: until() if self._asked else "it is there", nothing)
         self.abandon(reason)
 
+    @property
+    def asking(self) -> bool:
+        """Whether a snapshot is under way."""
+        return self._asked is not None
+
     def abandon(self, reason: str) -> None:
         """Give up the snapshot under way, if there is one."""
         if self._asked is not None:
@@ -223,7 +242,7 @@ class Session:
 
     def add(self, events: np.ndarray) -> None:
         """Have rows written with the next flush."""
-        while len(events):
+        while len(events) and not self._writer.full:
             fitting = events[: self._columns.room]
             self._columns.add(fitting)
             if not self._columns.room:
@@ -232,7 +251,7 @@ class Session:
 
     def flush(self) -> None:
         """Write what is pending."""
-        if self._columns.rows:
+        if (self._columns.rows or self._writer.due) and not self._writer.full:
             batch = self._columns.take(self._source.clock_offset_ns)
             self._writer.write(batch, self.seen, self.lost, self.settling)
         self._flushed = time.monotonic()

@@ -1,6 +1,7 @@
 """Sizes in bytes, as users type and read them."""
 
 import mmap
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -24,6 +25,44 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4
         if not (number.isascii() and number.isdigit()) or unit not in _UNITS or not int(number):
             self.fail(f"{value!r} is no size such as 64M", param, ctx)
         return int(number) * _UNITS[unit]
+
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+class SizeOrTime(click.ParamType):  # type: ignore[type-arg]
+    """Bytes such as 100M, or a time such as 60s, 15min, 2h or 1d.
+
+    Gives an int for bytes, a float for seconds.
+    """
+
+    name = "size|time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | float:
+        """Read a size or a time."""
+        number = value.rstrip("smindh")
+        seconds = _SECONDS.get(value[len(number) :])
+        if seconds and number.isascii() and number.isdigit() and int(number):
+            return float(int(number) * seconds)
+        try:
+            return Size().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(
+                f"{value!r} is neither a size such as 100M nor a time such as 60s", param, ctx
+            )
+
+
+def at_least(smallest: int) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Make the check that a size is not too small; a time may be any."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if isinstance(value, int) and value < smallest:
+            raise click.BadParameter(f"must be at least {smallest >> 10}K", ctx, param)
+        return value
+
+    return check
 
 
 def check_buffer_size(ctx: click.Context, param: click.Parameter, value: int) -> int:

@@ -40,6 +40,8 @@ class Kernel:
 class File:
     """Keeps what is written: kinds and ports of each batch, and its totals."""
 
+    full = due = False
+
     def __init__(self) -> None:
         self.batches: list[list[tuple[str, int]]] = []
         self.totals: list[tuple[int, int, dict[str, Any]]] = []
@@ -106,6 +108,25 @@ def test_nothing_is_written_while_nothing_happens(monkeypatch: pytest.MonkeyPatc
     file = File()
     make(Kernel(batch(), batch()), file).poll()
     assert file.batches == []
+
+
+def test_file_that_waits_for_its_time_is_told_that_it_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "FLUSH", 0)
+    file = File()
+    file.due = True
+    make(Kernel(), file).poll()
+    assert file.batches == [[]]
+
+
+def test_nothing_is_taken_for_a_file_that_is_full() -> None:
+    kernel, file = Kernel(batch(CLIENT.opens(0))), File()
+    session = make(kernel, file)
+    file.full = True
+    session.poll()
+    session.finish()
+    assert (file.batches, session.seen) == ([], 0)
 
 
 def test_totals_are_the_kernels_and_not_the_filters() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from tcptrace.tracer.sizes import Size, check_buffer_size, human_size
+from tcptrace.tracer.sizes import Size, SizeOrTime, at_least, check_buffer_size, human_size
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,31 @@ def test_buffer_is_a_power_of_two(size: int) -> None:
 )
 def test_size_is_read_with_a_unit(size: int, text: str) -> None:
     assert human_size(size) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("100M", 100 << 20), ("5m", 5 << 20), ("60s", 60.0), ("15min", 900.0), ("2h", 7200.0)],
+)
+def test_files_end_by_size_or_by_time(text: str, wanted: float) -> None:
+    found = SizeOrTime().convert(text, None, None)
+    assert found == wanted
+    assert type(found) is type(wanted)
+
+
+@pytest.mark.parametrize("text", ["", "s", "0s", "1.5h", "-1s", "5ms", "10mins", "1w", "²s"])
+def test_what_is_neither_size_nor_time_is_wrong_usage(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="neither a size such as 100M nor a time"):
+        SizeOrTime().convert(text, None, None)
+
+
+def test_sizes_too_small_are_refused_and_times_are_not() -> None:
+    context, parameter = click.Context(click.Command("record")), click.Option(["--rotate"])
+    check = at_least(1 << 20)
+    assert [check(context, parameter, value) for value in (None, 1.0, 1 << 20)] == [
+        None,
+        1.0,
+        1 << 20,
+    ]
+    with pytest.raises(click.BadParameter, match="at least 1024K"):
+        check(context, parameter, (1 << 20) - 1)
