@@ -9,6 +9,7 @@ from typing import Any
 
 from tcptrace.tracer.errors import TcptraceError
 from tcptrace.tracer.output import calling_user
+from tcptrace.tracer.privileges import groups_of
 
 #: Seconds COMMAND has to end once it was told to.
 _PATIENCE = 5
@@ -87,17 +88,12 @@ def _identity() -> dict[str, Any]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("SUDO_")
     }
-    groups = [gid]
-    try:
+    with contextlib.suppress(KeyError):  # a uid without a name: it still has its rights
         user = pwd.getpwuid(uid)
-    except KeyError:
-        pass  # a uid without a name: it still has its rights
-    else:
-        groups = os.getgrouplist(user.pw_name, gid)
         environment |= {
             "HOME": user.pw_dir,
             "USER": user.pw_name,
             "LOGNAME": user.pw_name,
             "SHELL": user.pw_shell,
         }
-    return {"user": uid, "group": gid, "extra_groups": groups, "env": environment}
+    return {"user": uid, "group": gid, "extra_groups": groups_of(uid, gid), "env": environment}

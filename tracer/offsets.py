@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from tcptrace.tracer.btf import Btf
 from tcptrace.tracer.errors import PreflightError
-from tcptrace.tracer.kallsyms import function_addresses
+from tcptrace.tracer.kallsyms import KALLSYMS, function_addresses
+from tcptrace.tracer.privileges import effective
 
 _COMMON = {
     "OFFSET_SKC_DADDR": ("skc_daddr", 4),
@@ -103,12 +104,22 @@ def kernel_facts(btf: Btf) -> KernelFacts:
 
 def _timewait(btf: Btf, facts: KernelFacts) -> None:
     offsets, missing = _resolve(btf, _TIMEWAIT)
-    symbols = function_addresses({"tw_timer_handler", "reqsk_timer_handler"})
+    symbols: dict[str, int] = {}
+    unread = ""
+    try:
+        symbols = function_addresses({"tw_timer_handler", "reqsk_timer_handler"})
+    except OSError as error:
+        unread = f"{KALLSYMS} cannot be read: {error.strerror}"
     if missing:
         facts.missing["timewait"] = f"the kernel's BTF lacks {', '.join(missing)}"
     elif "tw_timer_handler" not in symbols:
-        facts.missing["timewait"] = (
-            "the address of tw_timer_handler is hidden: sysctl kernel.kptr_restrict=1"
+        facts.missing["timewait"] = unread or (
+            "the address of tw_timer_handler is hidden: "
+            + (
+                "sysctl kernel.kptr_restrict=1"
+                if "CAP_SYSLOG" in effective()
+                else "CAP_SYSLOG is missing"
+            )
         )
     if "timewait" in facts.missing:
         return

@@ -9,14 +9,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tcptrace.tracer.errors import PreflightError
+from tcptrace.tracer.privileges import effective
 
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _TRACEFS = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
 _STATUS = Path("/proc/self/status")
-_CAPABILITIES = {"CAP_BPF": 39, "CAP_PERFMON": 38, "CAP_SYS_ADMIN": 21}
 #: Where Debian's python3-bpfcc puts bcc.
 _SYSTEM_BCC = Path("/usr/lib/python3/dist-packages/bcc")
 _RING_SIZE = 1 << 20
+#: What to do, by what the reason speaks of.
+_FIXES = {
+    "kptr_restrict": "sysctl kernel.kptr_restrict=1",
+    "CAP_SYSLOG": "run it as root, or with CAP_SYSLOG, too",
+    "kallsyms": "a kernel with CONFIG_KALLSYMS, and /proc mounted",
+}
 
 
 @dataclass(frozen=True)
@@ -36,12 +42,8 @@ class Check:
 
 def check_rights() -> Check:
     """Look at the rights BPF needs: root, or CAP_BPF and CAP_PERFMON."""
-    held = 0
-    for line in _STATUS.read_text().splitlines():
-        if line.startswith("CapEff:"):
-            held = int(line.split()[1], 16)
-    has = {name: bool(held >> bit & 1) for name, bit in _CAPABILITIES.items()}
-    ok = has["CAP_SYS_ADMIN"] or (has["CAP_BPF"] and has["CAP_PERFMON"])
+    held = effective(_STATUS)
+    ok = "CAP_SYS_ADMIN" in held or {"CAP_BPF", "CAP_PERFMON"} <= held
     user = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
     return Check(
         "rights",
@@ -124,14 +126,14 @@ def _tracepoints(*, privileged: bool) -> Iterator[Check]:
         reason = facts.missing.get(probe.family) if privileged else None
         if btf.tracepoint_arguments(probe.tracepoint) is None:
             reason = "this kernel does not have it"
-        hidden = "kptr_restrict" in (reason or "")
+        fix = next((fix for word, fix in _FIXES.items() if word in (reason or "")), "")
         yield Check(
             probe.name,
             reason is None,
             reason or "available",
             required=probe.name in REQUIRED,
             lost=probe.without,
-            fix="sysctl kernel.kptr_restrict=1" if hidden else "a newer kernel",
+            fix=fix or "a newer kernel",
         )
     for note in facts.notes if privileged else ():
         yield Check("note", True, note, required=False)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import IO
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from tcptrace.tracer.errors import TcptraceError
 from tcptrace.tracer.layout import EVENT, EVENT_KINDS
 from tcptrace.tracer.namespaces import call_inside, network_namespaces, own_namespace
 from tcptrace.tracer.owners import find_owners
+from tcptrace.tracer.privileges import effective
+from tcptrace.tracer.snapshot_server import Run, SnapshotServer
 
 #: Seconds after which a snapshot is given up.
 TIME_LIMIT = 10.0
@@ -40,6 +43,7 @@ def take_snapshot(netns: Sequence[int] | None = None, hz: int | None = None) -> 
     Raises :class:`TcptraceError` where the kernel has no sock_diag for TCP.
     """
     parts = []
+    closed = 0
     own = own_namespace()
     for inode, path in network_namespaces().items():
         if netns is not None and inode not in netns:
@@ -51,13 +55,26 @@ def take_snapshot(netns: Sequence[int] | None = None, hz: int | None = None) -> 
                 opened = call_inside(inode, path, sock_diag.open_socket)
         except FileNotFoundError:
             continue  # gone since it was found
+        except PermissionError:
+            closed += 1
+            continue
         except OSError as error:
             _log.warning("sockets of network namespace %d are not known: %s", inode, error.strerror)
             continue
         with opened:
             parts += _dump(opened, inode)
+    if closed:
+        what = "another network namespace" if closed == 1 else f"{closed} other network namespaces"
+        _log.warning("sockets of %s are not known: CAP_SYS_ADMIN is missing", what)
+    missing = {"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"} - effective()
+    if missing:
+        _log.warning("who holds other users' sockets is not known: %s missing", _named(missing))
     sockets = np.concatenate([np.empty(0, _TOLD), *parts])
     return _records(sockets, hz)
+
+
+def _named(missing: set[str]) -> str:
+    return f"{' and '.join(sorted(missing))} {'is' if len(missing) == 1 else 'are'}"
 
 
 #: A socket as told, when, and in which namespace.
@@ -114,27 +131,23 @@ class SnapshotProcess:
     ``problem``: what is not known for lack of it, and why; None if nothing, so far.
     """
 
-    def __init__(self, netns: Sequence[int] = (), hz: int | None = None) -> None:
+    def __init__(
+        self,
+        netns: Sequence[int] = (),
+        hz: int | None = None,
+        server: SnapshotServer | None = None,
+    ) -> None:
+        """``server``: who is asked for it; None: a process started from here."""
         self.problem: str | None = None
         self._deadline = time.monotonic() + TIME_LIMIT
-        # -P: as root, import nothing from the directory we happen to be in.
-        command = [sys.executable, "-P", "-m", __name__]
-        if hz:
-            command += ["--hz", str(hz)]
         # Files in memory: a pipe would have to be read all the time.
         self._rows = os.fdopen(os.memfd_create("snapshot"), "rb")
         self._said = os.fdopen(os.memfd_create("said"), "rb")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Run | None = None
         self._refused = ""
         try:
-            self._process = subprocess.Popen(
-                [*command, *map(str, netns)],
-                stdin=subprocess.DEVNULL,
-                stdout=self._rows,
-                stderr=self._said,
-                # Ctrl-C is the recorder's to handle.
-                start_new_session=True,
-            )
+            start = _start if server is None else server.start
+            self._process = start(netns, hz, self._rows, self._said)
         except OSError as error:
             self._refused = f"no process to ask for them: {error.strerror}"
 
@@ -161,8 +174,8 @@ class SnapshotProcess:
         if len(rows) % EVENT.itemsize:
             return self._fail("the answer is cut off")
         if complaints:
-            more = f" (and {len(complaints) - 1} more)" if complaints[1:] else ""
-            self.problem = complaints[0] + more
+            more = f" (and {len(complaints) - 2} more)" if complaints[2:] else ""
+            self.problem = "; ".join(complaints[:2]) + more
         self.close()
         return np.frombuffer(rows, EVENT)
 
@@ -178,6 +191,23 @@ class SnapshotProcess:
             self._process.wait()
         self._rows.close()
         self._said.close()
+
+
+def _start(
+    netns: Sequence[int], hz: int | None, rows: IO[bytes], said: IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    # -P: as root, import nothing from the directory we happen to be in.
+    command = [sys.executable, "-P", "-m", __name__]
+    if hz:
+        command += ["--hz", str(hz)]
+    return subprocess.Popen(
+        [*command, *map(str, netns)],
+        stdin=subprocess.DEVNULL,
+        stdout=rows,
+        stderr=said,
+        # Ctrl-C is the recorder's to handle.
+        start_new_session=True,
+    )
 
 
 def main() -> None:

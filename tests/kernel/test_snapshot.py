@@ -263,7 +263,7 @@ def test_namespace_that_may_not_be_entered_is_named_and_the_rest_is_told(
     monkeypatch.setattr(snapshot, "call_inside", refuse)
     assert set(take_snapshot([client, server], HZ)["netns"]) == {server}
     assert caplog.messages == [
-        f"sockets of network namespace {client} are not known: Operation not permitted"
+        "sockets of another network namespace are not known: CAP_SYS_ADMIN is missing"
     ]
 
 

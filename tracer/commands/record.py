@@ -64,18 +64,27 @@ def command(
 ) -> None:
     """Record every TCP state transition until Ctrl-C, a time, or COMMAND's end."""
     require_rights_and_bcc()
-    from tcptrace.tracer.capture import Capture
-    from tcptrace.tracer.filters import ConnectionFilter
-    from tcptrace.tracer.header import make_header
-    from tcptrace.tracer.output import NewFile
-    from tcptrace.tracer.recording import RecordingWriter
-    from tcptrace.tracer.session import Session, Stop
-    from tcptrace.tracer.snapshot import SnapshotProcess
-    from tcptrace.tracer.status import say
+    from tcptrace.tracer import privileges
+
+    with privileges.one_thread():
+        from tcptrace.tracer.capture import Capture
+        from tcptrace.tracer.filters import ConnectionFilter
+        from tcptrace.tracer.header import make_header
+        from tcptrace.tracer.output import NewFile
+        from tcptrace.tracer.recording import RecordingWriter
+        from tcptrace.tracer.session import Session, Stop
+        from tcptrace.tracer.snapshot import SnapshotProcess
+        from tcptrace.tracer.snapshot_server import SnapshotServer
+        from tcptrace.tracer.status import say
 
     wanted = Selection(**taken_from(options))
     path = output or Path(f"tcptrace-{datetime.datetime.now():%Y%m%d-%H%M%S}.arrows")
-    with NewFile(path, force=force) as file, Stop() as stop, Capture.start(buffer_size) as capture:
+    with (
+        NewFile(path, force=force) as file,
+        Stop() as stop,
+        Capture.start(buffer_size) as capture,
+        contextlib.closing(SnapshotServer()) as server,
+    ):
         header = make_header(capture, list(arguments), wanted.as_json(), buffer_size)
         writer = RecordingWriter(file.descriptor, str(path), header)
         session = Session(capture, writer, ConnectionFilter(wanted) if wanted else None, stop)
@@ -84,8 +93,9 @@ def command(
         try:
             file.publish()
             _announce(capture, ready_file)
+            _give_up_rights(child)
             ending = _Ending(stop, child, duration, max_size, writer)
-            ask = partial(SnapshotProcess, wanted.netns, header["hz"])
+            ask = partial(SnapshotProcess, wanted.netns, header["hz"], server)
             _record(capture, writer, session, ending, settle, ask, quiet=child is not None)
         finally:
             if child is not None:
@@ -96,8 +106,10 @@ def command(
 
 def _start(arguments: tuple[str, ...]) -> "Command | None":
     """Start COMMAND, if there is one; only now that the probes are attached."""
+    from tcptrace.tracer import privileges
     from tcptrace.tracer.command import Command
 
+    privileges.hand_on_none()
     return Command(list(arguments)) if arguments else None
 
 
@@ -109,6 +121,16 @@ def _go_first() -> None:
     """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -20)
+
+
+def _give_up_rights(child: "Command | None") -> None:
+    """Keep only what recording needs, as the user who called sudo."""
+    from tcptrace.tracer import privileges
+    from tcptrace.tracer.output import calling_user
+
+    # COMMAND may have become another user, and is to be ended all the same.
+    keep = () if child is None else ("CAP_KILL",)
+    privileges.restrict(keep, calling_user())
 
 
 def _announce(capture: "Capture", ready_file: Path | None) -> None:

@@ -98,11 +98,11 @@ def test_what_is_missing_is_said_beside_what_there_is(
 ) -> None:
     rows = tmp_path / "rows"
     rows.write_bytes(np.zeros(2, EVENT).tobytes())
-    text = f"echo 'no namespace 5' >&2; echo 'no namespace 6' >&2; cat {rows}"
+    text = f"for each in 5 6 7; do echo no namespace $each >&2; done; cat {rows}"
     monkeypatch.setattr(sys, "executable", program(tmp_path, text))
     process = SnapshotProcess()
     assert len(outcome(process)) == 2
-    assert process.problem == "no namespace 5 (and 1 more)"
+    assert process.problem == "no namespace 5; no namespace 6 (and 1 more)"
 
 
 def test_directory_it_is_started_in_is_not_imported_from(
