@@ -51,6 +51,10 @@ def check_batch(batch: pa.RecordBatch) -> None:
             holes = holes or column.dictionary.null_count
         if holes:
             raise pa.ArrowInvalid(f"{field.name}: null")
+        # Arrow is content with more than enough, numpy is not.
+        _, data = column.buffers()[:2]
+        if data is not None and data.size % (field.type.bit_width // 8):
+            raise pa.ArrowInvalid(f"{field.name}: part of a value")
     # The number that pandas takes for no time.
     if len(batch) and pc.min(batch["time"].cast(pa.int64())).as_py() <= NEVER:
         raise pa.ArrowInvalid("time: out of range")
