@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from tcptrace.analysis.filters import View
-from tcptrace.analysis.findings.finding import Finding, Severity
+from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
 from tcptrace.analysis.states import time_wait_survival
 from tcptrace.analysis.values import seconds, utc
+from tcptrace.tracer.probes import PROBES
 
 #: From this share on, too many connections are pieced together wrongly to call the
 #: counts roughly right: a connection is about 8 events, and one lost spoils it.
@@ -76,4 +77,54 @@ def time_wait_unjudged(view: View) -> Iterator[Finding]:
     )
 
 
-RULES = (events_lost, cut_off, time_wait_unjudged)
+def snapshot_failed(view: View) -> Iterator[Finding]:
+    """Say that the sockets that were there were not, or not all, asked for."""
+    asked = view.recording.final.get("snapshots")
+    problems = asked.items() if isinstance(asked, dict) else ()
+    evidence = [
+        {"snapshot": str(when), "problem": str(problem)} for when, problem in problems if problem
+    ]
+    if not evidence:
+        return
+    yield Finding(
+        id="snapshot-failed",
+        severity=Severity.WARNING,
+        title="Connections that made no event are not all in the recording",
+        evidence=evidence[:MOST_EVIDENCE],
+        why="What was open before the recording and did nothing meanwhile is known only "
+        "from the snapshots at its start and end; what they lack is missing here: old "
+        "connections, CLOSE_WAIT leaks and TIME_WAITs among it.",
+        advice="Record again, as root of the machine itself, for a little longer; "
+        "`ss -tan` shows what is there now.",
+        source="docs/recording.md (snapshots); man 7 sock_diag",
+    )
+
+
+def probes_missing(view: View) -> Iterator[Finding]:
+    """Say what the machine could not be asked for."""
+    probes = view.recording.header.get("probes", {})
+    missing: dict[tuple[str, str | None], list[str]] = {}
+    for probe in PROBES:
+        found = probes.get(probe.name)
+        if found and not found.get("attached"):
+            reason = str(found["reason"]) if found.get("reason") else None
+            missing.setdefault((probe.without, reason), []).append(probe.name)
+    if not missing:
+        return
+    yield Finding(
+        id="probes-missing",
+        severity=Severity.WARNING,
+        title="The recorder could not watch everything: "
+        f"{several(sum(map(len, missing.values())), 'probe')} not attached",
+        evidence=[
+            {"not_known": without, "probes": " ".join(names), "reason": reason}
+            for (without, reason), names in missing.items()
+        ],
+        why="What is listed here was not recorded; that none of it is seen below does not "
+        "mean that there was none.",
+        advice="Run `tcptrace check` on that machine: it says what is missing and the fix.",
+        source="docs/recording.md (probes)",
+    )
+
+
+RULES = (events_lost, cut_off, snapshot_failed, probes_missing, time_wait_unjudged)

@@ -64,6 +64,36 @@ def test_open_time_waits_with_none_ended_are_too_short_to_judge():
     assert "time-wait-unjudged" not in found(CLIENT, OPEN_WAIT)
 
 
+def test_a_snapshot_that_failed_is_told_with_what_it_lacks():
+    failed = {"start": None, "end": "sockets that made no event are not known: no time"}
+    finding = found(CLIENT, final={"snapshots": failed})["snapshot-failed"]
+    assert finding.evidence == [{"snapshot": "end", "problem": failed["end"]}]
+    assert "snapshot-failed" not in found(CLIENT, final={"snapshots": {"start": None}})
+
+
+@pytest.mark.parametrize("final", [{}, {"snapshots": None}, {"snapshots": ["start"]}])
+def test_a_recording_without_snapshots_has_no_finding_of_them(final):
+    assert found(CLIENT, final=final) == {}
+
+
+def test_probes_that_were_not_attached_are_told_with_what_is_not_known():
+    probes = {
+        "sock:inet_sock_set_state": {"attached": True, "reason": None},
+        "timer:timer_start": {"attached": False, "reason": "no BTF"},
+        "timer:timer_cancel": {"attached": False, "reason": "no BTF"},
+    }
+    finding = found(CLIENT, header={**HEADER, "probes": probes})["probes-missing"]
+    assert finding.evidence == [
+        {
+            "not_known": "TIME_WAIT: when it began, how long it lasted, how it ended",
+            "probes": "timer:timer_start timer:timer_cancel",
+            "reason": "no BTF",
+        }
+    ]
+    attached = {name: {"attached": True, "reason": None} for name in probes}
+    assert found(CLIENT, header={**HEADER, "probes": attached}) == {}
+
+
 def test_a_client_without_reuse_is_told_from_the_threshold_on():
     assert "client-closes-first" not in found(*clients(CLIENT_CLOSES - 1))
     finding = found(*clients(CLIENT_CLOSES))["client-closes-first"]
