@@ -13,6 +13,9 @@ from tcptrace.analysis.observed import ALWAYS, NEVER
 from tcptrace.tracer.errors import RecordingError
 from tcptrace.tracer.schema import FORMAT, METADATA_KEY, SCHEMA
 
+#: ns since 1970 (to 2116): so that no difference of two times overflows.
+EARLIEST, LATEST = 0, 1 << 62
+
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -55,9 +58,10 @@ def check_batch(batch: pa.RecordBatch) -> None:
         _, data = column.buffers()[:2]
         if data is not None and data.size % (field.type.bit_width // 8):
             raise pa.ArrowInvalid(f"{field.name}: part of a value")
-    # The number that pandas takes for no time.
-    if len(batch) and pc.min(batch["time"].cast(pa.int64())).as_py() <= NEVER:
-        raise pa.ArrowInvalid("time: out of range")
+    if len(batch):
+        times = pc.min_max(batch["time"].cast(pa.int64())).as_py()
+        if not EARLIEST <= times["min"] <= times["max"] <= LATEST:
+            raise pa.ArrowInvalid("time: out of range")
 
 
 def decode_metadata(raw: Mapping[bytes, bytes] | None) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def nanoseconds(value: object) -> int | None:
     except (ValueError, OverflowError):
         return None
     at_ns = since // datetime.timedelta(microseconds=1) * 1000
-    return at_ns if NEVER < at_ns < ALWAYS else None
+    return at_ns if EARLIEST <= at_ns <= LATEST else None
 
 
 def _json(text: bytes | None) -> Any:
