@@ -9,7 +9,8 @@ SHELL := /bin/bash
 # programs. python3-venv: the virtual environment for what Debian has not.
 PACKAGES := iproute2 python3-bpfcc python3-venv
 # chromium: opens the HTML report. tcpdump: an independent witness of what went over the wire.
-TEST_PACKAGES := chromium tcpdump
+# tmux: a terminal for `live --top`, to press keys in and to resize.
+TEST_PACKAGES := chromium tcpdump tmux
 
 # Not the `python3` on PATH, which may be any: only the distribution's own sees its bcc.
 PYTHON := /usr/bin/python3

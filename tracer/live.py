@@ -193,6 +193,8 @@ class LiveSockets:
         if socket is None:
             return
         self._forget(socket)
+        if socket.state == "FIN_WAIT_2" and STATES[event["new_state"]] == "TIME_WAIT":
+            yield _unseen(socket, event["time"])
         note = "expired" if how == "expire" else "reused by a SYN"
         yield _moved(socket, "CLOSE", event["time"], note)
 
@@ -212,6 +214,18 @@ def _moved(socket: Socket, new: str, time: int, note: str = "") -> Transition:
         lasted = None
     told = Transition(time, socket.key, socket.comm, socket.pid, socket.state, new, lasted, note)
     socket.state, socket.time, socket.older = new, time, False
+    return told
+
+
+def _unseen(socket: Socket, time: int) -> Transition:
+    """Tell, at its end, of a TIME_WAIT that began without an event.
+
+    A FIN that comes so soon after close() that the timer stays in its bucket of the
+    wheel changes the state and nothing else (__mod_timer()).
+    """
+    socket.older = True  # since when it was what, nobody knows
+    told = _moved(socket, "TIME_WAIT", time, "some time before: it made no event")
+    socket.older = True
     return told
 
 

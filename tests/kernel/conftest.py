@@ -14,7 +14,7 @@ from .lab import Lab
 from .net import remove_leftovers
 
 HERE = Path(__file__).parent
-TOOLS = {"ip": "iproute2", "ss": "iproute2", "tcpdump": "tcpdump"}
+TOOLS = {"ip": "iproute2", "ss": "iproute2", "tcpdump": "tcpdump", "tmux": "tmux"}
 
 # A run in the background begins with Ctrl-C ignored, and what it starts inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import select
-import shutil
 import sys
 import termios
 import time
@@ -100,6 +99,7 @@ def _goes_on(stop: "Stop", deadline: float | None) -> bool:
 def _lines(feed: _Feed, stop: "Stop", deadline: float | None) -> None:
     from tcptrace.tracer.live_view import transition_line
 
+    click.echo("Watching; a line for each transition, until Ctrl-C", err=True)
     while _goes_on(stop, deadline):
         lines = [transition_line(told, feed.clock_offset_ns) for told in feed.poll()]
         if lines:
@@ -126,8 +126,9 @@ def _top(feed: _Feed, stop: "Stop", deadline: float | None) -> None:
             now = time.monotonic()
             if now - shown_at >= _REFRESH or key:
                 shown_at = now
-                # Asked anew each time: the terminal may have been resized.
-                height = shutil.get_terminal_size().lines - 1 if terminal else 1_000
+                # Asked anew each time, of the terminal itself: it may have been resized,
+                # which the environment's COLUMNS and LINES do not know.
+                width, height = os.get_terminal_size(1) if terminal else (80, 1_001)
                 lines = top_lines(
                     feed.sockets,
                     feed.rates,
@@ -136,13 +137,13 @@ def _top(feed: _Feed, stop: "Stop", deadline: float | None) -> None:
                     lost=feed.lost,
                     now=time.monotonic_ns(),
                     sort_by=sort_by,
-                    height=height - 1,
+                    height=height - 2,
                 )
                 if terminal:
                     keys = "q quits; sort by: " + ", ".join(
-                        f"{each} {name}" for each, name in SORT_KEYS.items()
+                        f"[{each} {name}]" if name == sort_by else f"{each} {name}"
+                        for each, name in SORT_KEYS.items()
                     )
-                    width = shutil.get_terminal_size().columns
                     text = "\r\n".join(each[:width] for each in [*lines, keys])
                     sys.stdout.write(_CLEAR + text)
                 else:

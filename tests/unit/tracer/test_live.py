@@ -104,6 +104,18 @@ def test_fin_wait_2_mini_sockets_are_no_time_wait():
     assert moves(told) == [("FIN_WAIT_2", "TIME_WAIT")]
 
 
+def test_a_time_wait_that_began_unseen_is_told_at_its_end_without_a_duration():
+    script = client_closes()
+    script.rows[-2]["old_state"] = script.rows[-2]["new_state"] = STATE["FIN_WAIT_2"]
+    live = LiveSockets()
+    script.told(live)
+    told = Script().timer("cancel").timer("expire").told(live)
+    assert moves(told) == [("FIN_WAIT_2", "TIME_WAIT"), ("TIME_WAIT", "CLOSE")]
+    assert [each.lasted_ns for each in told] == [None, None]
+    assert told[0].note == "some time before: it made no event"
+    assert list(live.everything()) == []
+
+
 def test_an_accepted_socket_has_its_listeners_name_until_its_owner_acts():
     script = Script()
     script.state("CLOSE", "LISTEN", socket=5, pid=9, comm=b"nginx", local_port=80)
