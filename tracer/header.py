@@ -31,7 +31,12 @@ def recording_time(clock_offset_ns: int) -> str:
     ``clock_offset_ns``: CLOCK_MONOTONIC to UTC, as for its events: a step of the
     system's clock must not come between the events and the recording's end.
     """
-    return iso_time(time.clock_gettime_ns(time.CLOCK_MONOTONIC) + clock_offset_ns)
+    return iso_time(recording_ns(clock_offset_ns))
+
+
+def recording_ns(clock_offset_ns: int) -> int:
+    """Give the time now on a recording's clock, ns since 1970."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) + clock_offset_ns
 
 
 def iso_time(at_ns: int) -> str:

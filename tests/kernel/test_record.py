@@ -242,22 +242,3 @@ def test_time_ends_a_command_that_goes_on(start: Start) -> None:
     assert run.end() == 0
     assert run.read().final["reason"] == "the duration is over"
     assert len(run.said) == 2, run.said
-
-
-def test_file_stops_growing_at_max_size(lab: Lab, start: Start) -> None:
-    space = lab.namespace()
-    run = start("--max-size", "20K", "--netns", space.name)
-    run.wait_ready()
-    server, client = lab.program("tt-server", space), lab.program("tt-client", space)
-    listener = server.listen("127.0.0.1", PORT, backlog=4096)
-    while run.process.poll() is None:
-        near = client.connect_many("127.0.0.1", PORT, 100)
-        far = listener.accept_many(100)
-        client.close_many(near)
-        server.close_many(far)
-    assert run.end() == 0
-    recording = run.read()
-    assert recording.complete
-    assert recording.final["reason"] == "the file reached --max-size"
-    # It ends with a whole batch, and what was read by then is written too.
-    assert 20 << 10 <= run.path.stat().st_size < 4 << 20

@@ -4,7 +4,6 @@ import contextlib
 import datetime
 import json
 import os
-import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,13 +14,15 @@ import click
 
 from tcptrace.tracer.preflight import require_rights_and_bcc
 from tcptrace.tracer.selection import Selection, filter_options, taken_from
-from tcptrace.tracer.sizes import Size, check_buffer_size, human_size
+from tcptrace.tracer.sizes import Size, SizeOrTime, at_least, check_buffer_size, human_size
 
 if TYPE_CHECKING:
     from tcptrace.tracer.capture import Capture
     from tcptrace.tracer.command import Command
+    from tcptrace.tracer.ending import Ending
     from tcptrace.tracer.recording import RecordingWriter
-    from tcptrace.tracer.session import Session, Stop
+    from tcptrace.tracer.rotation import RotatingWriter, Rotation
+    from tcptrace.tracer.session import Session
     from tcptrace.tracer.snapshot import SnapshotProcess
 
 
@@ -35,7 +36,26 @@ if TYPE_CHECKING:
     default=0,
     help="Afterwards follow the TIME_WAITs already begun, so many seconds at most.",
 )
-@click.option("--max-size", type=Size(), help="Stop when the file has this size (e.g. 500M).")
+@click.option(
+    "--max-size",
+    type=Size(),
+    callback=at_least(128 << 10),
+    help="Stop before the file is larger than this (e.g. 500M).",
+)
+@click.option(
+    "--rotate",
+    type=SizeOrTime(),
+    callback=at_least(256 << 10),
+    help="Begin the next file before one is larger (e.g. 100M), or after a time (60s, 15min).",
+)
+@click.option("--keep", type=click.IntRange(2), help="With --rotate: keep the newest so many.")
+@click.option(
+    "--priority",
+    type=click.IntRange(-20, 19),
+    default=-20,
+    show_default=True,
+    help="The recorder's nice value: -20 goes first, 19 last.",
+)
 @click.option(
     "--buffer-size",
     type=Size(),
@@ -57,6 +77,9 @@ def command(
     duration: float | None,
     settle: float,
     max_size: int | None,
+    rotate: float | None,
+    keep: int | None,
+    priority: int,
     buffer_size: int,
     ready_file: Path | None,
     arguments: tuple[str, ...],
@@ -68,33 +91,42 @@ def command(
 
     with privileges.one_thread():
         from tcptrace.tracer.capture import Capture
+        from tcptrace.tracer.ending import Ending
         from tcptrace.tracer.filters import ConnectionFilter
         from tcptrace.tracer.header import make_header
         from tcptrace.tracer.output import NewFile
-        from tcptrace.tracer.recording import RecordingWriter
+        from tcptrace.tracer.parts import part_path
+        from tcptrace.tracer.rotation import others_in_place
         from tcptrace.tracer.session import Session, Stop
         from tcptrace.tracer.snapshot import SnapshotProcess
         from tcptrace.tracer.snapshot_server import SnapshotServer
         from tcptrace.tracer.status import say
+        from tcptrace.tracer.writers import open_writer, rotation_asked
 
     wanted = Selection(**taken_from(options))
+    rotation = rotation_asked(rotate, keep, max_size)
     path = output or Path(f"tcptrace-{datetime.datetime.now():%Y%m%d-%H%M%S}.arrows")
+    others = others_in_place(path, force=force) if rotation else []
     with (
-        NewFile(path, force=force) as file,
+        NewFile(part_path(path, 1) if rotation else path, force=force) as file,
+        contextlib.ExitStack() as closing,
         Stop() as stop,
         Capture.start(buffer_size) as capture,
         contextlib.closing(SnapshotServer()) as server,
     ):
         header = make_header(capture, list(arguments), wanted.as_json(), buffer_size)
-        writer = RecordingWriter(file.descriptor, str(path), header)
+        writer = closing.enter_context(open_writer(file, path, header, rotation, max_size))
         session = Session(capture, writer, ConnectionFilter(wanted) if wanted else None, stop)
         child = _start(arguments)
-        _go_first()
+        _go_first(priority)
         try:
             file.publish()
+            for other in others:
+                if other != file.path:
+                    other.unlink(missing_ok=True)
             _announce(capture, ready_file)
-            _give_up_rights(child)
-            ending = _Ending(stop, child, duration, max_size, writer)
+            _give_up_rights(child, rotation)
+            ending = Ending(stop, child, duration, writer)
             ask = partial(SnapshotProcess, wanted.netns, header["hz"], server)
             _record(capture, writer, session, ending, settle, ask, quiet=child is not None)
         finally:
@@ -113,23 +145,25 @@ def _start(arguments: tuple[str, ...]) -> "Command | None":
     return Command(list(arguments)) if arguments else None
 
 
-def _go_first() -> None:
+def _go_first(priority: int) -> None:
     """Let the recorder run as soon as it wants to, COMMAND excepted, which has started.
 
     Among 48 busy processes on two cores it got so little CPU that a third of the
     events was lost.
     """
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
+        os.setpriority(os.PRIO_PROCESS, 0, priority)
 
 
-def _give_up_rights(child: "Command | None") -> None:
+def _give_up_rights(child: "Command | None", rotation: "Rotation | None") -> None:
     """Keep only what recording needs, as the user who called sudo."""
     from tcptrace.tracer import privileges
     from tcptrace.tracer.output import calling_user
 
     # COMMAND may have become another user, and is to be ended all the same.
-    keep = () if child is None else ("CAP_KILL",)
+    keep = set() if child is None else {"CAP_KILL"}
+    if rotation is not None:
+        keep |= privileges.FILES
     privileges.restrict(keep, calling_user())
 
 
@@ -150,67 +184,11 @@ def _announce(capture: "Capture", ready_file: Path | None) -> None:
         write_aside(ready_file, json.dumps({"pid": os.getpid(), "probes": capture.probes}))
 
 
-class _Ending:
-    """What ends a recording: a signal, COMMAND's end, time or size, whichever is first.
-
-    With a COMMAND, Ctrl-C is for COMMAND, and its end ends the recording; a second one
-    ends the recording at once.
-    """
-
-    def __init__(
-        self,
-        stop: "Stop",
-        child: "Command | None",
-        duration: float | None,
-        max_size: int | None,
-        writer: "RecordingWriter",
-    ) -> None:
-        self._stop, self._child, self._writer = stop, child, writer
-        self._deadline = None if duration is None else time.monotonic() + duration
-        self._max_size = max_size
-        self._told: int | None = None
-        self._cut_short: str | None = None
-
-    def recording(self) -> str | None:
-        """Give the reason to end the recording; None to go on."""
-        number = self._stop.take()
-        if number is not None:
-            if self._child is None or self._told is not None:
-                return _name(number)
-            self._child.forward(number)
-            self._told = number
-        if self._child is not None and self._child.ended():
-            return "the command ended" if self._told is None else _name(self._told)
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            return "the duration is over"
-        if self._max_size is not None and self._writer.size >= self._max_size:
-            return "the file reached --max-size"
-        return None
-
-    def interrupted(self) -> str | None:
-        """Give the signal that cuts short what comes after recording; None to go on."""
-        number = self._stop.take()
-        if number is not None:
-            self._cut_short = _name(number)
-        return self._cut_short
-
-    def settling(self, seconds: float) -> Callable[[], str | None]:
-        """Make the question that ends settling, from now on."""
-        deadline = time.monotonic() + seconds
-        return lambda: (
-            self.interrupted() or ("the time is over" if time.monotonic() >= deadline else None)
-        )
-
-
-def _name(number: int) -> str:
-    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-
-
 def _record(
     capture: "Capture",
-    writer: "RecordingWriter",
+    writer: "RecordingWriter | RotatingWriter",
     session: "Session",
-    ending: _Ending,
+    ending: "Ending",
     settle: float,
     ask: "Callable[[], SnapshotProcess]",
     *,
@@ -222,6 +200,7 @@ def _record(
     """
     from tcptrace.tracer.header import kernel_counters, recording_time
     from tcptrace.tracer.status import StatusLine, say
+    from tcptrace.tracer.writers import asking_again, ended
 
     def now() -> str:
         return recording_time(capture.clock_offset_ns)
@@ -230,11 +209,15 @@ def _record(
     started = time.monotonic()
     try:
         session.ask("start", ask())
-        reason = session.run(ending.recording, (lambda _: None) if quiet else line.show)
+        until = asking_again(session, writer, ask, ending.recording)
+        reason = session.run(until, (lambda _: None) if quiet else line.show)
         session.complete(ending.interrupted)
-        session.ask("end", ask())
-        session.complete(ending.interrupted)
-        if settle and session.waiting:
+        if writer.full:
+            session.snapshots["end"] = "not asked for: the file is full"
+        else:
+            session.ask("end", ask())
+            session.complete(ending.interrupted)
+        if settle and session.waiting and not writer.full:
             session.settle(ending.settling(settle), now(), line.show_settling)
             if session.waiting:
                 # Which of these were in FIN_WAIT_2 and are in TIME_WAIT by now.
@@ -249,20 +232,24 @@ def _record(
     for when, problem in session.snapshots.items():
         if problem is not None:
             say(f"tcptrace: {when} snapshot: {problem}")
-    final = {"ended": now(), "reason": reason, "mib": kernel_counters()}
+    final = {"ended": ended(writer, now), "reason": reason, "mib": kernel_counters()}
     final |= {"snapshots": session.snapshots}
     writer.finish(session.seen, session.lost, final | session.settling)
     _summarise(session, writer, time.monotonic() - started)
 
 
-def _summarise(session: "Session", writer: "RecordingWriter", seconds: float) -> None:
+def _summarise(
+    session: "Session", writer: "RecordingWriter | RotatingWriter", seconds: float
+) -> None:
     from tcptrace.tracer.status import say
 
     lost = f"{session.lost:,} LOST" if session.lost else "0 lost"
     waiting = len(session.waiting)
     left = f", {waiting:,} still in TIME_WAIT" if waiting else ""
+    number = getattr(writer, "number", 1)
+    files = f"{number:,} files, " if number > 1 else ""
     say(
         f"{writer.events:,} events in {seconds:.1f} s, {lost}{left}: "
-        f"{writer.name} ({human_size(writer.size)})"
+        f"{writer.name} ({files}{human_size(writer.size)})"
     )
     say(f"Next: tcptrace report {writer.name}")
