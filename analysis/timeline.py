@@ -74,6 +74,8 @@ def _title(end: Any) -> str:
         f"{endpoint(end.remote_address, end.remote_port)}: "
         f"{(text_or_none(end.outcome) or 'unknown').replace('_', ' ')}"
     )
+    if why := text_or_none(end.error) or text_or_none(end.reset_reason):
+        said += f" ({why})"
     closer = text_or_none(end.closed_by)
     if closer:
         who = {"local": "this end", "remote": "the other end", "both": "both ends"}[closer]

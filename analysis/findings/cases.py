@@ -65,11 +65,17 @@ def _closed_first(role: str) -> Mask:
     )
 
 
+def waiting(connections: pd.DataFrame) -> pd.Series:
+    """Mark those still in TIME_WAIT at the end."""
+    return connections["time_wait_end"] == "open"
+
+
 CASES: dict[str, Mask] = {
     "close-wait-leak": long_in_close_wait,
     "fin-wait-2-stuck": stuck_in_fin_wait_2,
     "time-wait-skipped": skipped,
     "last-acks-lost": restarted,
+    "time-wait-unjudged": waiting,
     "client-closes-first": _closed_first("client"),
     "server-closes-first": _closed_first("server"),
     "no-port-left": without_port,

@@ -48,18 +48,48 @@ def active_closers(summary: dict[str, Any], *, verbose: bool) -> list[Text]:
     ]
 
 
+def sides(view: View, *, verbose: bool) -> list[Text]:
+    """Show which side closed first, for each pair of programs and their service."""
+    found = groups.sides_by_service(view)
+    rows = [
+        (
+            row["client"] or UNKNOWN,
+            row["server"] or UNKNOWN,
+            row["service"],
+            number(row["connections"]),
+            number(row["closed_by_client"]),
+            number(row["closed_by_server"]),
+            number(row["closed_by_both"]),
+        )
+        for row in found[: _most(verbose)]
+    ]
+    if not rows:
+        return []
+    names = ("client", "server", "service", "connections", "client", "server", "both")
+    return [
+        heading("WHICH SIDE CLOSED", "per pair of programs; a connection counts once"),
+        *table(names, rows, left=3),
+        *more(len(found) - len(rows), "pairs"),
+    ]
+
+
 def _role(row: dict[str, Any]) -> str:
     port = row["local_port"]
     role = "role unknown" if row["role"] in (None, "unknown") else row["role"]
     return role if port is None else f"{role} :{port}"
 
 
+def _named(row: dict[str, Any], by: str) -> str:
+    name = UNKNOWN if row[by] is None else str(row[by])
+    return f"{name} ({row['name']})" if row.get("name") else name
+
+
 def by_group(view: View, by: str, *, verbose: bool) -> list[Text]:
-    """Show the counts per program, service, remote address or network namespace."""
+    """Show the counts per program, service, remote address, namespace or unit."""
     found = groups.grouped_by(view, by)
     rows = [
         (
-            UNKNOWN if row[by] is None else str(row[by]),
+            _named(row, by),
             *(
                 number(row[column])
                 for column in (

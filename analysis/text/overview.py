@@ -5,8 +5,10 @@ from typing import Any
 from rich.text import Text
 
 from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings.finding import several
 from tcptrace.analysis.text.layout import (
     UNKNOWN,
+    WIDTH,
     bar,
     heading,
     line,
@@ -33,14 +35,13 @@ def section(summary: dict[str, Any], view: View) -> list[Text]:
     outcome = view.connections["outcome"]
     for name in ("unreachable", "unknown"):
         counts[name] = int((outcome == name).sum())
-    lines = [heading("CONNECTIONS", f"{number(total)} ends")]
+    lines = [heading("CONNECTIONS", several(total, "end"))]
     pairs = view.connections["conversation"].dropna()
     both = int(pairs.duplicated().sum())
     if both:
         lines.append(
             line(
-                f"each end is a row: of {number(both)} connection"
-                f"{'s' if both > 1 else ''} both ends were seen",
+                f"each end is a row: of {several(both, 'connection')} both ends were seen",
                 "dim",
             )
         )
@@ -48,16 +49,17 @@ def section(summary: dict[str, Any], view: View) -> list[Text]:
     lines += _bars({name.replace("_", " "): counts[name] for name in shown}, total)
     sides = summary["closed_by"]
     closed = sum(sides.values())
-    lines += [Text(""), heading("WHO CLOSED", f"{number(closed)} ends")]
+    lines += [Text(""), heading("WHO CLOSED", several(closed, "end"))]
     return lines + _bars({text: sides[side] for side, text in _SIDES.items()}, closed)
 
 
 def _bars(counts: dict[str, int], whole: int) -> list[Text]:
     wide = max(len(name) for name in counts)
+    room = WIDTH - wide - len("    123456789  100.0 %  ")
     return [
         line(
             f"{name:<{wide}}  {number(count):>9}  {share(count, whole):>7}  "
-            f"{bar(count, whole, _BAR)}".rstrip()
+            f"{bar(count, whole, min(_BAR, room))}".rstrip()
         )
         for name, count in counts.items()
         if count or name in ("finished", "open")

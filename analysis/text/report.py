@@ -32,6 +32,7 @@ def render(
         findings_text.section(findings, verbose=verbose),
         closing.by_group(view, by, verbose=verbose) if by else [],
         closing.active_closers(summary, verbose=verbose),
+        closing.sides(view, verbose=verbose),
         time_wait.section(view, summary),
         closing.close_wait(summary, verbose=verbose),
         states.section(summary),

@@ -8,7 +8,10 @@ from rich.text import Text
 
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.population import population
+from tcptrace.analysis.ports_in_use import ports_in_use
+from tcptrace.analysis.services import endpoint, ephemeral_range, setting
 from tcptrace.analysis.text.layout import duration, heading, line, number, sparkline
+from tcptrace.analysis.values import rows
 
 _SPARK = 48
 _ENDS = {
@@ -38,10 +41,33 @@ def section(view: View, summary: dict[str, Any]) -> list[Text]:
             note = '* open ones count as "at least so long" (Kaplan-Meier)'
             lines.append(line(" " * 10 + note, "dim"))
         lines += _population(view, found)
+        lines += _limits(view)
     if found["restarts"]:
         lines.append(line(f"restarts  {number(found['restarts'])} (the peer's FIN came again)"))
     if found["skipped"]:
         lines.append(line(f"skipped   {number(found['skipped'])} (tcp_max_tw_buckets reached)"))
+    return lines
+
+
+def _limits(view: View) -> list[Text]:
+    """Show what bounds TIME_WAITs: tcp_max_tw_buckets, and the ports they hold."""
+    lines = []
+    limit = setting(view.recording.header, "tcp_max_tw_buckets")
+    if limit is not None:
+        lines.append(
+            line(f"limit     {number(limit)} (tcp_max_tw_buckets of the namespace recorded from)")
+        )
+    ephemeral = ephemeral_range(view.recording.header)
+    ports = None if ephemeral is None else ports_in_use(view, ephemeral).head(1)
+    if ephemeral is not None and ports is not None and len(ports):
+        (most,) = rows(ports)
+        size = ephemeral[1] - ephemeral[0] + 1
+        lines.append(
+            line(
+                f"ports     at most {number(int(most.peak))} of {number(size)} at once held "
+                f"towards {endpoint(most.remote_address, most.remote_port)}"
+            )
+        )
     return lines
 
 

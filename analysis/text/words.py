@@ -3,6 +3,7 @@
 from typing import Any
 
 from tcptrace.analysis.filters import View
+from tcptrace.analysis.findings.finding import several
 from tcptrace.analysis.text.layout import duration, number
 
 #: Counters of ``completeness`` in words.
@@ -36,8 +37,8 @@ def warnings(view: View, summary: dict[str, Any]) -> list[str]:
     elif not len(recording.connections):
         said.append("No connection was seen.")
     elif not summary["connections"]["total"]:
-        total = number(len(recording.connections))
-        said.append(f"None of its {total} connections passes the filters.")
+        ends = several(len(recording.connections), "end")
+        said.append(f"No connection passes the filters; it holds {ends}.")
     return said
 
 

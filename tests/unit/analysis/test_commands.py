@@ -277,6 +277,25 @@ def test_timeline_chooses_by_id_and_by_finding(make, capsys):
     assert "no connection" in err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "other"),
+    [
+        ("--port", 80, 81),
+        ("--local-port", 40001, 80),
+        ("--address", "10.0.0.0/30", "10.0.0.4/30"),
+        ("--pid", 100, 101),
+        ("--comm", "curl", "wget"),
+        ("--connection", 1, 2),
+    ],
+)
+def test_timeline_chooses_by(make, capsys, option, value, other):
+    path = make()
+    assert run(capsys, "timeline", path, option, value)[1].startswith("#1 client curl[100]")
+    code, out, err = run(capsys, "timeline", path, option, other)
+    assert (code, out) == (0, "")
+    assert "no connection passes" in err
+
+
 def test_export_writes_a_perfetto_trace(make, tmp_path, capsys):
     out = tmp_path / "trace.json"
     assert run(capsys, "export", make(), "--format", "perfetto", "-o", out)[0] == 0

@@ -109,7 +109,14 @@ def test_what_was_not_followed_while_settling_is_said():
 def test_filters_are_named_and_nothing_left_is_said():
     told = text(CLIENT, filters=Filters(port=(9,)))
     assert "Only: --port 9" in told
-    assert "! None of its 1 connections passes the filters." in told
+    assert "! No connection passes the filters; it holds 1 end." in told
+
+
+def test_a_full_bar_fits_beside_the_longest_name():
+    told = text(CLIENT)
+    assert "CONNECTIONS  1 end\n" in told
+    assert f"this end (active close)                1  100.0 %  {'█' * 27}\n" in told
+    assert not any(line.endswith("…") for line in told.splitlines())
 
 
 def test_groups_are_added_on_demand():
@@ -186,8 +193,8 @@ CONNECTIONS  2 ends
   open               0    0.0 %
 
 WHO CLOSED  2 ends
-  this end (active close)                1   50.0 %  ███████████████
-  the other end (passive close)          1   50.0 %  ███████████████
+  this end (active close)                1   50.0 %  █████████████▌
+  the other end (passive close)          1   50.0 %  █████████████▌
 
 FINDINGS
   none
@@ -196,10 +203,16 @@ ACTIVE CLOSERS  who closed first (or reset)
   program  role    remote service  closes  TIME_WAIT
   curl     client  10.0.0.2:80          1          1
 
+WHICH SIDE CLOSED  per pair of programs; a connection counts once
+  client  server  service      connections  client  server  both
+  curl    nginx   10.0.0.2:80            1       1       0     0
+
 TIME_WAIT  1 begun
   ended     expired 1, open 0
   lifetime  min 60.8 s, median 60.8 s, p95 60.8 s, max 60.8 s
   at once   at most 1
+  limit     8,192 (tcp_max_tw_buckets of the namespace recorded from)
+  ports     at most 1 of 28,232 at once held towards 10.0.0.2:80
 
 CLOSE_WAIT  0 now
   longest 98.0 ms; leaks 0
@@ -230,8 +243,8 @@ CONNECTIONS  4 ends
   open               1   25.0 %  ███████▌
 
 WHO CLOSED  3 ends
-  this end (active close)                2   66.7 %  ████████████████████
-  the other end (passive close)          1   33.3 %  ██████████
+  this end (active close)                2   66.7 %  ██████████████████
+  the other end (passive close)          1   33.3 %  █████████
 
 FINDINGS  2
   PROBLEM: 1 connection left in CLOSE_WAIT, the longest for 66.2 s
@@ -248,11 +261,19 @@ ACTIVE CLOSERS  who closed first (or reset)
   program  role    remote service  closes  TIME_WAIT
   curl     client  10.0.0.2:80          2          2
 
+WHICH SIDE CLOSED  per pair of programs; a connection counts once
+  client  server  service      connections  client  server  both
+  curl    ?       10.0.0.2:80            2       2       0     0
+  curl    ?       10.0.0.2:81            1       0       0     0
+  ?       leaky   10.0.0.2:80            1       1       0     0
+
 TIME_WAIT  2 begun
   ended     expired 1, open 1
   lifetime  min 60.8 s, median 60.8 s, p95 60.8 s, max 60.8 s *
             * open ones count as "at least so long" (Kaplan-Meier)
   at once   at most 2  ▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅████████▅▅▅▅▅▅▅▅
+  limit     8,192 (tcp_max_tw_buckets of the namespace recorded from)
+  ports     at most 2 of 28,232 at once held towards 10.0.0.2:80
 
 CLOSE_WAIT  1 now
   longest 66.2 s; leaks 1

@@ -55,6 +55,11 @@ def test_only_so_many_are_drawn_and_pairs_count_once():
     assert count_connections(connections(*rows_, CLIENT)) == 6
 
 
+def test_the_title_says_why_it_failed():
+    (found,) = drawn({**CLIENT, "outcome": "refused", "error": "ECONNREFUSED"})
+    assert ": refused (ECONNREFUSED), closed by this end" in found.title[0]
+
+
 def test_no_line_is_wider_than_a_terminal():
     assert all(len(line) <= 80 for found in drawn(*PAIR, OPEN_WAIT, OLDER) for line in found.lines)
 
