@@ -1,76 +1,113 @@
 """Events by socket address: those of full sockets, and those of timewait sockets."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from tcptrace.analysis.events import EventArrays
-from tcptrace.tracer.schema import KIND, STATE
+from tcptrace.analysis.marks import RESET_SENT, TIMEWAIT, WANTED
+from tcptrace.analysis.order import stable_order
+from tcptrace.tracer.schema import STATE
 
-_TIMEWAIT_KINDS = [code for name, code in KIND.items() if name.startswith("timewait")]
 
-
-def _by_address(events: EventArrays) -> tuple[np.ndarray, np.ndarray]:
-    """Sort events by socket address, keeping their order; tell where an address begins.
+@dataclass(frozen=True)
+class ByAddress:
+    """Events of sockets sorted by address, in their order at each.
 
     Without a snapshot's rows and resets for no socket (address 0), and request sockets.
+    ``rows``: the events. ``socket``: the address of each. ``begins``: whether it is the
+    first at its address. ``timewait``: whether it is of a timewait socket. ``full``:
+    places of the others, and ``starts``: whether each of these is the first of its
+    address since a timewait socket was there: the page was given away and came back.
     """
-    wanted = (events.kind >= 0) & (events.socket != 0)
-    wanted &= events.old != STATE["NEW_SYN_RECV"]
-    # A state set again (tcp_set_state() says that, too) is no transition.
-    wanted &= (events.kind != KIND["state"]) | (events.old != events.new)
-    rows = np.flatnonzero(wanted)
-    rows = rows[np.argsort(events.socket[rows], kind="stable")]
-    return rows, _changes(events.socket[rows])
+
+    rows: np.ndarray
+    socket: np.ndarray
+    begins: np.ndarray
+    timewait: np.ndarray
+    full: np.ndarray
+    starts: np.ndarray
 
 
-def _changes(values: np.ndarray) -> np.ndarray:
+def changes(values: np.ndarray) -> np.ndarray:
+    """Mark what differs from the one before; the first does."""
     begins = np.ones(len(values), bool)
     begins[1:] = values[1:] != values[:-1]
     return begins
 
 
-def carry(values: np.ndarray, valid: np.ndarray, begins: np.ndarray) -> np.ndarray:
-    """Give at each place the last valid value before it in the same group, else -1."""
-    places = np.where(valid, np.arange(len(values)), -1)
-    before = np.empty_like(places)
-    before[:1] = -1
-    before[1:] = np.maximum.accumulate(places)[:-1]
-    start = np.maximum.accumulate(np.where(begins, np.arange(len(values)), 0))
-    return np.where(before >= start, values[before], -1)
+class Addresses:
+    """A set of addresses that grows by many at a time."""
+
+    def __init__(self) -> None:
+        #: Sorted, each at least twice as long as the next: every address is merged seldom.
+        self._parts: list[np.ndarray] = []
+
+    def add(self, addresses: np.ndarray) -> None:
+        """Take distinct addresses in."""
+        if not len(addresses):
+            return
+        part = np.sort(addresses)
+        while self._parts and len(self._parts[-1]) < 2 * len(part):
+            part = np.union1d(self._parts.pop(), part)
+        self._parts.append(part)
+
+    def contain(self, addresses: np.ndarray) -> np.ndarray:
+        """Tell which of some addresses are in the set."""
+        result = np.zeros(len(addresses), bool)
+        for part in self._parts if len(addresses) else ():
+            place = np.minimum(np.searchsorted(part, addresses), len(part) - 1)
+            result |= part[place] == addresses
+        return result
 
 
-def split_rows(events: EventArrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Part the events into those of full sockets and those of timewait sockets.
+def by_address(events: EventArrays, marks: np.ndarray, timewait_before: Addresses) -> ByAddress:
+    """Sort events by socket address, and tell whose they are.
 
-    Gives the full sockets' events sorted by address, where each address begins, and
-    the timewait sockets' events.
+    ``timewait_before``: addresses that were timewait sockets' before these events.
     """
-    rows, begins = _by_address(events)
-    kind, state = events.kind[rows], events.old[rows]
-    resets = kind == KIND["reset_sent"]
-    timewait = np.isin(kind, _TIMEWAIT_KINDS)
-    if resets.any():
-        timewait |= _resets_of_timewait(timewait, resets, begins, state)
-    full = ~timewait
-    starts = _changes(events.socket[rows[full]])
-    # A timewait socket seen in between: the page was given away and came back.
-    starts |= _changes(np.cumsum(timewait)[full])
-    return rows[full], starts, rows[timewait]
+    rows = np.flatnonzero((marks & WANTED != 0) & (events.socket != 0))
+    rows = rows[stable_order(events.socket[rows])]
+    socket, mark = events.socket[rows], marks[rows]
+    begins = changes(socket)
+    timewait = mark & TIMEWAIT != 0
+    resets = np.flatnonzero(mark & RESET_SENT)
+    if len(resets):
+        others = np.flatnonzero(mark & RESET_SENT == 0)
+        state = events.old[rows[resets]]
+        timewait[resets] = _of_timewait(socket, timewait, resets, others, state, timewait_before)
+    full = np.flatnonzero(~timewait)
+    starts = changes(socket[full])
+    starts[1:] |= full[1:] - full[:-1] > 1
+    return ByAddress(rows, socket, begins, timewait, full, starts)
 
 
-def _resets_of_timewait(
-    timewait: np.ndarray, resets: np.ndarray, begins: np.ndarray, state: np.ndarray
+def _of_timewait(
+    socket: np.ndarray,
+    timewait: np.ndarray,
+    resets: np.ndarray,
+    others: np.ndarray,
+    state: np.ndarray,
+    timewait_before: Addresses,
 ) -> np.ndarray:
     """Tell the resets sent on behalf of timewait sockets.
 
     By what was last seen at the address or, of one older than the recording, by what
     comes next.
     """
-    told = timewait.astype(np.int64)
-    before = carry(told, ~resets, begins)
-    of_timewait: np.ndarray = resets & ((before == 1) | (state == STATE["TIME_WAIT"]))
-    unsure = resets & (before < 0) & (state == STATE["FIN_WAIT_2"])
+    address = socket[resets]
+    result: np.ndarray = state == STATE["TIME_WAIT"]
+    if not len(others):
+        result |= timewait_before.contain(address)
+        return result
+    next_one = np.searchsorted(others, resets)
+    place = others[np.maximum(next_one - 1, 0)]
+    seen = (place < resets) & (socket[place] == address)
+    result |= seen & timewait[place]
+    result[~seen] |= timewait_before.contain(address[~seen])
+    unsure = ~seen & ~result & (state == STATE["FIN_WAIT_2"])
     if unsure.any():
-        ends = np.append(begins[1:], True)
-        after = carry(told[::-1], ~resets[::-1], ends[::-1])[::-1]
-        of_timewait |= unsure & (after == 1)
-    return of_timewait
+        place = others[np.minimum(next_one, len(others) - 1)]
+        follows = (place > resets) & (socket[place] == address)
+        result |= unsure & follows & timewait[place]
+    return result

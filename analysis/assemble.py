@@ -11,6 +11,7 @@ from tcptrace.analysis.columns import spread
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.lives import Lives
 from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
+from tcptrace.analysis.order import stable_order
 from tcptrace.analysis.snapshots import Snapshots
 from tcptrace.tracer.schema import STATE
 
@@ -41,12 +42,12 @@ class Rows:
         observed: Observed,
     ) -> None:
         self.events, self.header, self.observed = events, header, observed
-        address = events.socket[lives.tuple_row]
-        reborn = np.zeros(len(lives), bool)
-        reborn[:-1] = (address[1:] == address[:-1]) & (lives.first[1:] <= observed.settling)
+        reborn = lives.next_first <= observed.settling
         # What began while only TIME_WAITs were followed is known in part: leave it out.
         chosen = np.flatnonzero(~lives.listener & (lives.first <= observed.settling))
+        chosen = chosen[stable_order(lives.row[chosen])]
         orphans = np.flatnonzero((waits.life == UNSEEN) & (waits.seen <= observed.settling))
+        orphans = orphans[stable_order(waits.tuple_row[orphans])]
         wait_of_life = np.full(len(lives), UNSEEN)
         wait_of_life[waits.life[waits.life >= 0]] = np.flatnonzero(waits.life >= 0)
         silent = snapshots.idle_since <= observed.settling
@@ -54,7 +55,7 @@ class Rows:
         first = np.concatenate(
             [lives.first[chosen], waits.seen[orphans], snapshots.idle_since[silent]]
         )
-        order = np.argsort(first, kind="stable")
+        order = np.argsort(first, kind="stable")  # nearly in order: quick
 
         def column(*parts: np.ndarray) -> np.ndarray:
             return np.concatenate(parts).astype(np.int64)[order]
@@ -91,6 +92,16 @@ class Rows:
     def of_wait(self, values: np.ndarray, otherwise: Any) -> np.ndarray:
         """Spread a value per timewait socket over the rows."""
         return spread(values, self.wait, otherwise)
+
+    def of_socket(self, name: str) -> np.ndarray:
+        """Give what a row's four-tuple or namespace is, by its name in ``EventArrays``."""
+        values = self.of_life(getattr(self.lives, name), 0)
+        alone = np.flatnonzero(self.life < 0)
+        told = np.where(self.idle, self.snapshot, spread(self.waits.tuple_row, self.wait, UNSEEN))[
+            alone
+        ]
+        values[alone] = getattr(self.events, name)[told]
+        return values
 
     @cached_property
     def in_time_wait(self) -> np.ndarray:

@@ -9,18 +9,16 @@ import pandas as pd
 import pyarrow as pa
 
 from tcptrace.analysis import outcomes as how
-from tcptrace.analysis.addresses import split_rows
 from tcptrace.analysis.assemble import TIME_WAIT_ENDS, UNSEEN, Rows, timers_attached
 from tcptrace.analysis.columns import censored, names, nullable, utc, words
 from tcptrace.analysis.durations import state_seconds, time_wait_seconds
-from tcptrace.analysis.events import event_arrays
-from tcptrace.analysis.lives import find_lives
 from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
 from tcptrace.analysis.pairs import conversations
+from tcptrace.analysis.reconstruct import Found, Reconstruction
 from tcptrace.analysis.snapshots import match, snapshot_rows
 from tcptrace.analysis.timewait import find_time_waits, jiffy_rate
 from tcptrace.analysis.tuples import last_before, tuple_ids
-from tcptrace.tracer.schema import STATE, STATES
+from tcptrace.tracer.schema import STATES
 
 _ROLES = ("client", "server", "unknown")
 
@@ -68,18 +66,23 @@ def build_tables(table: pa.Table, header: dict[str, Any], observed: Observed) ->
 
     ``table``: of ``tracer.schema.SCHEMA``, in the order of the recording.
     """
-    events = event_arrays(table)
-    rows, begins, wait_rows = split_rows(events)
-    lives = find_lives(events, rows, begins)
+    reconstruction = Reconstruction()
+    for batch in table.to_batches():
+        reconstruction.add(batch)
+    return assemble(reconstruction.finish(), header, observed)
+
+
+def assemble(found: Found, header: dict[str, Any], observed: Observed) -> Tables:
+    """Put socket lives, timewait sockets and snapshots together."""
+    events, lives = found.events, found.lives
     seen_rows, seen_waits = snapshot_rows(events)
-    wait_rows = np.concatenate([wait_rows, seen_waits])
-    all_rows = np.concatenate([lives.tuple_row, wait_rows, seen_rows]).astype(np.int64)
+    wait_rows = np.concatenate([found.waits, seen_waits])
+    others = np.concatenate([wait_rows, seen_rows])
     ids = tuple_ids(
-        events.netns[all_rows],
-        events.local[all_rows],
-        events.local_port[all_rows],
-        events.remote[all_rows],
-        events.remote_port[all_rows],
+        *(
+            np.concatenate([getattr(lives, name), getattr(events, name)[others]])
+            for name in ("netns", "local", "local_port", "remote", "remote_port")
+        )
     )
     life_ids, wait_ids, seen_ids = np.split(ids, np.cumsum([len(lives), len(wait_rows)]))
     if not timers_attached(header):
@@ -109,20 +112,23 @@ def _time_waits(rows: Rows, connections: pd.DataFrame) -> pd.DataFrame:
     return time_wait.reset_index(drop=True)
 
 
-def _pairs(rows: Rows, tuple_row: np.ndarray) -> np.ndarray:
+def _pairs(rows: Rows) -> np.ndarray:
     """Find each row's other end: its index, -1 where there is none."""
     events, lives = rows.events, rows.lives
     last = rows.of_life(np.where(lives.ends, lives.last, ALWAYS // 2), ALWAYS // 2)
     first = np.where(rows.of_life(lives.begins, False), rows.first, rows.observed.started)
     paired = np.flatnonzero((rows.life >= 0) | rows.idle)
-    where = tuple_row[paired]
+    netns, local, local_port, remote, remote_port = (
+        rows.of_socket(name)[paired]
+        for name in ("netns", "local", "local_port", "remote", "remote_port")
+    )
     other = conversations(
-        events.netns[where],
-        events.local[where],
-        events.local_port[where],
-        events.remote[where],
-        events.remote_port[where],
-        events.is_loopback(events.remote[where]),
+        netns,
+        local,
+        local_port,
+        remote,
+        remote_port,
+        events.is_loopback(remote),
         first[paired],
         last[paired],
         rows.of_life(lives.client, False)[paired],
@@ -146,29 +152,32 @@ def _roles(rows: Rows, other: np.ndarray) -> np.ndarray:
 def _connections(rows: Rows) -> pd.DataFrame:
     """Give the `connections` table (:class:`tcptrace.analysis.connections.Tables`)."""
     events, lives = rows.events, rows.lives
-    tuple_row = np.where(
-        rows.life >= 0,
-        rows.of_life(lives.tuple_row, 0),
-        np.where(rows.idle, rows.snapshot, rows.of_wait(rows.waits.tuple_row, 0)),
-    )
-    owner = rows.of_life(lives.owner_row, UNSEEN)
-    owner = np.where(owner >= 0, owner, rows.snapshot)
-    owned = (owner >= 0) & (events.pid[owner] != 0) if len(events) else owner >= 0
-    other = _pairs(rows, tuple_row)
+    owned = rows.of_life(lives.owned, False)
+    seen = np.where(owned, UNSEEN, rows.snapshot)
+    owned |= seen >= 0
+
+    def owners(name: str) -> np.ndarray:
+        values = rows.of_life(getattr(lives, name).astype(np.int64), 0)
+        values[seen >= 0] = getattr(events, name)[seen[seen >= 0]].astype(np.int64)
+        return values
+
+    pid = owners("pid")
+    owned &= pid != 0
+    other = _pairs(rows)
     pair = np.where(other >= 0, np.minimum(other, np.arange(len(rows))), -1)
     number = pd.factorize(pair[pair >= 0])[0]
     conversation = np.full(len(rows), 0)
     conversation[pair >= 0] = number + 1
-    local, remote = events.local[tuple_row], events.remote[tuple_row]
-    ports = events.local_port[tuple_row], events.remote_port[tuple_row]
-    netns = events.netns[tuple_row]
+    local, remote = rows.of_socket("local"), rows.of_socket("remote")
+    ports = rows.of_socket("local_port"), rows.of_socket("remote_port")
+    netns = rows.of_socket("netns")
     old_start = ~rows.of_life(lives.begins, False)
     return pd.DataFrame(
         {
             "connection": np.arange(1, len(rows) + 1),
             "conversation": nullable(conversation, pair >= 0),
             "opened": utc(np.where(old_start, NEVER, rows.first)),
-            "established": utc(rows.of_life(lives.entered[:, STATE["ESTABLISHED"]], NEVER)),
+            "established": utc(rows.of_life(lives.established, NEVER)),
             "closed": utc(rows.closed),
             "role": words(_roles(rows, other), _ROLES),
             # The local address may not be known yet.
@@ -178,9 +187,9 @@ def _connections(rows: Rows) -> pd.DataFrame:
             "remote_address": events.address_texts(remote, ~events.is_unspecified(remote)),
             "remote_port": nullable(ports[1], ports[1] != 0),
             "netns": nullable(netns, netns != 0),
-            "cgroup": nullable(events.cgroup[owner], owned),
-            "pid": nullable(events.pid[owner], owned),
-            "comm": names(events.comm[owner], owned, events.comms),
+            "cgroup": nullable(owners("cgroup"), owned),
+            "pid": nullable(pid, owned),
+            "comm": names(owners("comm"), owned, events.comms),
             "closed_by": words(rows.closed_by, how.CLOSED_BY),
             "outcome": words(rows.outcome, how.OUTCOMES),
             "state": words(rows.state, STATES),
@@ -204,10 +213,8 @@ def _errors(rows: Rows) -> pd.Categorical:
 
 
 def _reset_reasons(rows: Rows) -> pd.Categorical:
-    row = rows.of_life(rows.lives.reset_row, UNSEEN)
-    known = (row >= 0) & rows.events.has_detail[row] if len(rows.events) else row >= 0
-    number = np.where(known, rows.events.detail[row] if len(rows.events) else 0, -1)
+    number = rows.of_life(rows.lives.reset_reason, NEVER)
     distinct, code = np.unique(number, return_inverse=True)
     named = rows.header.get("reset_reasons", {})
     reasons = [str(named.get(str(value), f"reason {value}")) for value in distinct]
-    return names(code, known, reasons)
+    return names(code, number != NEVER, reasons)

@@ -3,45 +3,38 @@
 import numpy as np
 
 from tcptrace.analysis.assemble import Rows
+from tcptrace.analysis.lives import DWELT
 from tcptrace.analysis.observed import NEVER
 from tcptrace.tracer.schema import STATE
 
 _SECOND = 1e9
 
 #: Columns of seconds, and the state each is about; TIME_WAIT's is apart.
-STATE_SECONDS = {
-    "syn_sent_s": "SYN_SENT",
-    "syn_recv_s": "SYN_RECV",
-    "established_s": "ESTABLISHED",
-    "fin_wait_1_s": "FIN_WAIT_1",
-    "fin_wait_2_s": "FIN_WAIT_2",
-    "closing_s": "CLOSING",
-    "close_wait_s": "CLOSE_WAIT",
-    "last_ack_s": "LAST_ACK",
-}
+STATE_SECONDS = {f"{state.lower()}_s": state for state in DWELT}
 
 
 def state_seconds(rows: Rows) -> dict[str, np.ndarray]:
     """Give seconds in each state but TIME_WAIT; NaN where not in it, or unknown."""
     lives, observed = rows.lives, rows.observed
-    spent = lives.dwell.copy()
-    unknown = lives.gap.copy()
-    index = np.arange(len(lives))
-    older = ~lives.begins
-    before = (index[older], lives.first_old[older])
-    spent[before] += lives.first[older] - observed.started
-    # Unless every event was recorded it may have been in another state before.
-    unknown[before] |= observed.lost > 0
-    visited = (lives.entered != NEVER) | (spent > 0)
-    visited[before] = True
-    going = ~lives.ends
+    older, going = np.flatnonzero(~lives.begins), np.flatnonzero(~lives.ends)
     until = np.minimum(rows.life_until, observed.settling)[going]
-    spent[index[going], lives.state[going]] += np.maximum(until - lives.last[going], 0)
-    spent[unknown | ~visited] = np.nan
-    result = {
-        name: rows.of_life(spent[:, STATE[state]], np.nan) / _SECOND
-        for name, state in STATE_SECONDS.items()
-    }
+    stayed = np.maximum(until - lives.last[going], 0)
+    result = {}
+    for (name, state), spent in zip(STATE_SECONDS.items(), lives.dwell, strict=True):
+        code = STATE[state]
+        seconds = spent.copy()
+        before = older[lives.first_old[older] == code]
+        seconds[before] += lives.first[before] - observed.started
+        visited = (lives.entered & 1 << code != 0) | (seconds > 0)
+        visited[before] = True
+        unknown = lives.gap & 1 << code != 0
+        # Unless every event was recorded it may have been in another state before.
+        unknown[before] |= observed.lost > 0
+        now = lives.state[going] == code
+        seconds[going[now]] += stayed[now]
+        seconds /= _SECOND
+        seconds[unknown | ~visited] = np.nan
+        result[name] = rows.of_life(seconds, np.nan)
     _add_mini_sockets(result["fin_wait_2_s"], rows)
     for column, state in STATE_SECONDS.items():
         now = rows.state == STATE[state]

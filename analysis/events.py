@@ -1,7 +1,7 @@
 """A recording's rows as plain arrays of small numbers, and as the `events` table."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,21 @@ import pyarrow.compute as pc
 from tcptrace.tracer.schema import KINDS, SCHEMA, STATES
 
 _V6 = 1 << 32  # codes below are IPv4 addresses themselves
+_NO_IPV6 = np.empty((0, 16), np.uint8)
 
 
 @dataclass(frozen=True)
 class EventArrays:
     """One entry per kernel event, in the order of the recording.
 
-    ``time``: ns since 1970 UTC. ``kind``, ``old``, ``new``: index into KINDS and
-    STATES of :mod:`tcptrace.tracer.schema` (a name this version does not know: kind -1,
-    state 0).
+    ``row``: its number there. ``time``: ns since 1970 UTC. ``kind``, ``old``, ``new``:
+    index into KINDS and STATES of :mod:`tcptrace.tracer.schema` (a name this version does
+    not know: kind -1, state 0).
     ``local``, ``remote``: address codes, see :meth:`address_texts`. ``comm``: index
     into ``comms``. ``detail``: 0 where ``has_detail`` is False.
     """
 
+    row: np.ndarray
     time: np.ndarray
     kind: np.ndarray
     socket: np.ndarray
@@ -45,6 +47,18 @@ class EventArrays:
 
     def __len__(self) -> int:
         return len(self.time)
+
+    def take(self, rows: np.ndarray) -> "EventArrays":
+        """Give some of the events."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
+
+    @classmethod
+    def concatenate(cls, parts: list["EventArrays"]) -> "EventArrays":
+        """Put events of one :class:`Decoder` one behind the other."""
+        if len(parts) == 1:
+            return parts[0]
+        columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _ARRAYS}
+        return replace(parts[0], **dict[str, Any](columns))
 
     def address_texts(self, codes: np.ndarray, known: np.ndarray | None = None) -> pd.Categorical:
         """Write address codes as text, null where not known; IPv4-mapped ones as IPv4."""
@@ -76,6 +90,9 @@ class EventArrays:
         return loopback
 
 
+_ARRAYS = [field.name for field in fields(EventArrays) if field.name not in ("comms", "ipv6")]
+
+
 def _codes(column: Any, names: tuple[str, ...], unknown: int) -> np.ndarray:
     """Turn a dictionary column into indices of `names`; `unknown` for any other name."""
     known = {name: code for code, name in enumerate(names)}
@@ -83,33 +100,80 @@ def _codes(column: Any, names: tuple[str, ...], unknown: int) -> np.ndarray:
     for chunk in column.chunks:
         table = [known.get(name, unknown) for name in chunk.dictionary.to_pylist()]
         lookup = np.array([*table, unknown], np.int8)
-        parts.append(lookup[chunk.indices.fill_null(len(table)).to_numpy(zero_copy_only=False)])
+        indices = chunk.indices.fill_null(len(table)) if chunk.null_count else chunk.indices
+        parts.append(lookup[indices.to_numpy(zero_copy_only=False)])
     return np.concatenate(parts) if parts else np.empty(0, np.int8)
 
 
-def _words(column: Any) -> tuple[np.ndarray, list[str]]:
-    """Turn a dictionary column into indices and the list of distinct words.
+class Decoder:
+    """Takes a recording's Arrow tables apart into arrays, one after the other.
 
-    A dictionary may hold a word twice: names that are no UTF-8 are escaped.
+    Codes of names and addresses mean the same in all that it gives. ``comms``: the
+    distinct names so far. ``rows``: how many rows it was given.
     """
-    names: dict[str, int] = {}
-    parts = []
-    for chunk in column.chunks:
-        words = [word or "" for word in chunk.dictionary.to_pylist()]
-        lookup = np.array([names.setdefault(word, len(names)) for word in words], np.int32)
-        parts.append(lookup[chunk.indices.to_numpy(zero_copy_only=False)])
-    codes = np.concatenate(parts) if parts else np.empty(0, np.int32)
-    return codes, list(names)
 
+    def __init__(self) -> None:
+        self.rows = 0
+        self.comms: list[str] = []
+        self._names: dict[str, int] = {}
+        self._ipv6: dict[bytes, int] = {}
 
-def _address_codes(columns: list[Any]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Code addresses: IPv4 as its number, IPv6 as 2**32 + index into the second result.
+    def arrays(self, table: pa.Table) -> EventArrays:
+        """Take one table (``tracer.schema.SCHEMA``) apart; its ``ipv6`` is left empty."""
 
-    Takes columns of 16 bytes; gives one array of codes for each.
-    """
-    codes: list[np.ndarray] = []
-    others: list[np.ndarray] = []
-    for column in columns:
+        def numbers(name: str) -> np.ndarray:
+            column = table[name]
+            if column.null_count:
+                column = pc.fill_null(column, 0)
+            return np.concatenate(
+                [chunk.to_numpy(zero_copy_only=False) for chunk in column.chunks]
+                or [pa.array([], SCHEMA.field(name).type).to_numpy(zero_copy_only=False)]
+            )
+
+        first, self.rows = self.rows, self.rows + len(table)
+        comm = self.words(table["comm"])
+        return EventArrays(
+            row=np.arange(first, self.rows),
+            time=numbers("time").view(np.int64),
+            kind=_codes(table["kind"], KINDS, -1),
+            socket=numbers("socket"),
+            old=_codes(table["old_state"], STATES, 0),
+            new=_codes(table["new_state"], STATES, 0),
+            local=self._addresses(table["local_address"]),
+            local_port=numbers("local_port"),
+            remote=self._addresses(table["remote_address"]),
+            remote_port=numbers("remote_port"),
+            netns=numbers("netns"),
+            cgroup=numbers("cgroup"),
+            pid=numbers("pid"),
+            comm=comm,
+            comms=self.comms,
+            detail=numbers("detail"),
+            has_detail=np.concatenate(
+                [np.empty(0, bool)]
+                + [
+                    chunk.is_valid().to_numpy(zero_copy_only=False)
+                    for chunk in table["detail"].chunks
+                ]
+            ),
+            ipv6=_NO_IPV6,
+        )
+
+    def words(self, column: Any) -> np.ndarray:
+        """Turn a dictionary column into indices of ``comms``.
+
+        A dictionary may hold a word twice: names that are no UTF-8 are escaped.
+        """
+        names, parts = self._names, [np.empty(0, np.int32)]
+        for chunk in column.chunks:
+            words = [word or "" for word in chunk.dictionary.to_pylist()]
+            lookup = np.array([names.setdefault(word, len(names)) for word in words], np.int32)
+            parts.append(lookup[chunk.indices.to_numpy(zero_copy_only=False)])
+        self.comms += list(names)[len(self.comms) :]
+        return np.concatenate(parts)
+
+    def _addresses(self, column: Any) -> np.ndarray:
+        """Code addresses of 16 bytes: IPv4 as its number, IPv6 by when it was first seen."""
         parts = [np.empty(0, np.int64)]
         for chunk in column.chunks:
             data = np.frombuffer(chunk.buffers()[1], "<u8").reshape(-1, 2)
@@ -119,60 +183,43 @@ def _address_codes(columns: list[Any]) -> tuple[list[np.ndarray], np.ndarray]:
             part = (low >> np.uint64(32)).astype(np.uint32).byteswap().astype(np.int64)
             other = (data[:, 0] != 0) | (low.astype(np.uint32) != np.uint32(0xFFFF0000))
             if other.any():
-                others.append(data[other])
-                part[other] = -1
+                part[other] = self._ipv6_codes(np.ascontiguousarray(data[other]))
             parts.append(part)
-        codes.append(np.concatenate(parts))
-    if not others:
-        return codes, np.empty((0, 16), np.uint8)
-    # Big-endian words sort as the addresses do.
-    words = np.ascontiguousarray(np.concatenate(others)).view(">u8").reshape(-1, 2)
-    pairs = np.rec.fromarrays([words[:, 0].astype("u8"), words[:, 1].astype("u8")])
-    distinct, where = np.unique(pairs, return_inverse=True)
-    splits = np.cumsum([np.count_nonzero(code < 0) for code in codes])[:-1]
-    for code, part in zip(codes, np.split(where, splits), strict=True):
-        code[code < 0] = _V6 + part
-    # column_stack() gives words of the machine's own order, whatever it was given.
-    native = np.column_stack([distinct["f0"], distinct["f1"]])
-    return codes, native.astype(">u8").view(np.uint8).reshape(-1, 16)
+        return np.concatenate(parts)
+
+    def _ipv6_codes(self, data: np.ndarray) -> np.ndarray:
+        pairs = np.rec.fromarrays([data[:, 0].astype("u8"), data[:, 1].astype("u8")])
+        distinct, where = np.unique(pairs, return_inverse=True)
+        packed = np.column_stack([distinct["f0"], distinct["f1"]]).astype("<u8").tobytes()
+        known = self._ipv6
+        codes = [
+            known.setdefault(packed[place : place + 16], len(known))
+            for place in range(0, len(packed), 16)
+        ]
+        return _V6 + np.array(codes, np.int64)[where]
+
+    def finish(self, events: EventArrays) -> EventArrays:
+        """Give events with ``ipv6`` and the codes they have there, in the addresses' order."""
+        ipv6 = np.frombuffer(b"".join(sorted(self._ipv6)), np.uint8).reshape(-1, 16)
+        return replace(
+            events, local=self.ranked(events.local), remote=self.ranked(events.remote), ipv6=ipv6
+        )
+
+    def ranked(self, codes: np.ndarray) -> np.ndarray:
+        """Renumber IPv6 addresses in their own order, as :meth:`finish` does."""
+        if not self._ipv6:
+            return codes
+        ranks = np.empty(len(self._ipv6), np.int64)
+        ranks[[self._ipv6[packed] for packed in sorted(self._ipv6)]] = np.arange(len(ranks))
+        codes, others = codes.copy(), codes >= _V6
+        codes[others] = _V6 + ranks[codes[others] - _V6]
+        return codes
 
 
 def event_arrays(table: pa.Table) -> EventArrays:
     """Take a recording's Arrow table (``tracer.schema.SCHEMA``) apart into arrays."""
-
-    def numbers(name: str) -> np.ndarray:
-        column = table[name]
-        if column.null_count:
-            column = pc.fill_null(column, 0)
-        return np.concatenate(
-            [chunk.to_numpy(zero_copy_only=False) for chunk in column.chunks]
-            or [pa.array([], SCHEMA.field(name).type).to_numpy(zero_copy_only=False)]
-        )
-
-    (local, remote), ipv6 = _address_codes([table["local_address"], table["remote_address"]])
-    comm, comms = _words(table["comm"])
-    return EventArrays(
-        time=numbers("time").view(np.int64),
-        kind=_codes(table["kind"], KINDS, -1),
-        socket=numbers("socket"),
-        old=_codes(table["old_state"], STATES, 0),
-        new=_codes(table["new_state"], STATES, 0),
-        local=local,
-        local_port=numbers("local_port"),
-        remote=remote,
-        remote_port=numbers("remote_port"),
-        netns=numbers("netns"),
-        cgroup=numbers("cgroup"),
-        pid=numbers("pid"),
-        comm=comm,
-        comms=comms,
-        detail=numbers("detail"),
-        has_detail=np.concatenate(
-            [np.empty(0, bool)]
-            + [chunk.is_valid().to_numpy(zero_copy_only=False) for chunk in table["detail"].chunks]
-        ),
-        ipv6=ipv6,
-    )
+    decoder = Decoder()
+    return decoder.finish(decoder.arrays(table))
 
 
 def events_frame(table: pa.Table) -> pd.DataFrame:
@@ -182,14 +229,16 @@ def events_frame(table: pa.Table) -> pd.DataFrame:
     ``new_state``, ``family``, ``local_address``, ``local_port``, ``remote_address``,
     ``remote_port``, ``netns``, ``cgroup``, ``pid``, ``comm``, ``detail`` (Int64).
     """
-    arrays = event_arrays(table)
-    words = [field.name for field in SCHEMA if pa.types.is_dictionary(field.type)]
-    rest = table.drop_columns(["local_address", "remote_address", "detail", *words])
-    frame: pd.DataFrame = rest.to_pandas()
-    for name in words:
-        codes, distinct = _words(table[name])
-        categories = pd.Index(distinct, dtype=object)
-        frame[name] = pd.Categorical.from_codes(codes, categories)
+    decoder = Decoder()
+    arrays = decoder.finish(decoder.arrays(table))
+    rest = table.select([field.name for field in SCHEMA if not pa.types.is_dictionary(field.type)])
+    frame: pd.DataFrame = rest.drop_columns(
+        ["local_address", "remote_address", "detail"]
+    ).to_pandas()
+    for name in ("kind", "old_state", "new_state", "comm"):
+        words = Decoder()
+        codes = words.words(table[name])
+        frame[name] = pd.Categorical.from_codes(codes, pd.Index(words.comms, dtype=object))
     detail = pd.arrays.IntegerArray(arrays.detail.copy(), ~arrays.has_detail)
     frame = frame.assign(
         local_address=arrays.address_texts(arrays.local),

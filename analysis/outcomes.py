@@ -65,12 +65,10 @@ def closers(lives: Lives, outcome: np.ndarray) -> np.ndarray:
     The side of the first FIN: FIN_WAIT_1 is local, CLOSE_WAIT remote, CLOSING both
     (the FINs crossed). Of a reset connection: whoever sent the reset.
     """
-    entered = lives.entered != NEVER
+    been = lives.entered | np.left_shift(1, lives.first_old, dtype=np.int16)
 
     def was_in(*names: str) -> np.ndarray:
-        found = np.zeros(len(lives), bool)
-        for name in names:
-            found |= entered[:, STATE[name]] | (lives.first_old == STATE[name])
+        found: np.ndarray = been & sum(1 << STATE[name] for name in names) != 0
         return found
 
     result = np.full(len(lives), NOBODY)

@@ -4,43 +4,53 @@ import numpy as np
 
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.observed import NEVER
-from tcptrace.tracer.schema import DETAIL_ERROR_SHIFT, DETAIL_ORPHAN, STATE
+from tcptrace.tracer.schema import DETAIL_ERROR_SHIFT, DETAIL_ORPHAN, STATE, STATES
+
+_RANK = np.zeros((16, 16), np.int64)
+for _old in range(len(STATES)):
+    _RANK[_old, STATE["FIN_WAIT_1"]] = 2
+    _RANK[_old, STATE["LISTEN"]] = 4
+_RANK[STATE["CLOSE_WAIT"], STATE["LAST_ACK"]] = 1
+_RANK[STATE["LISTEN"], STATE["CLOSE"]] = 3
+_RANK[STATE["CLOSE"], STATE["SYN_SENT"]] = 5
 
 
 def owner_rows(
     events: EventArrays,
     states: np.ndarray,
     state_life: np.ndarray,
+    begin: np.ndarray,
     reset_row: np.ndarray,
     reset_received: np.ndarray,
-    count: int,
 ) -> np.ndarray:
-    """Find the event in which the current task was the socket's owner.
+    """Find the event in which the current task was the socket's owner; -1: in none.
 
+    ``states``: the transitions of all lives; ``begin``: where there each life's begin.
     Only transitions that a system call makes qualify: connect(), listen(), shutdown()
     or close(). All others happen in whatever the network's softirq interrupted. The
     last resort is a reset the program itself sent by closing (tcp_close(),
     tcp_disconnect()): it follows a CLOSE that no error caused.
     """
-    old, new = events.old[states], events.new[states]
-    state = STATE
-    ranked = (
-        (old == state["CLOSE_WAIT"]) & (new == state["LAST_ACK"]),
-        (new == state["FIN_WAIT_1"]),
-        (old == state["LISTEN"]) & (new == state["CLOSE"]),
-        (new == state["LISTEN"]),
-        (old == state["CLOSE"]) & (new == state["SYN_SENT"]),
-    )
+    count = len(begin)
     owner = np.full(count, -1)
-    detail = events.detail[states]
-    # The kernel aborts orphans by itself; a program's socket is none while it closes it.
-    closes = (new == state["CLOSE"]) & (detail & DETAIL_ORPHAN == 0)
-    closes &= detail >> DETAIL_ERROR_SHIFT == 0
-    close_row = np.full(count, -1)
-    close_row[state_life[closes]] = states[closes]
-    aborted = (close_row >= 0) & (reset_row > close_row) & (reset_received == NEVER)
-    aborted &= events.pid[close_row] == events.pid[reset_row]
-    owner[aborted] = reset_row[aborted]
-    for chosen in ranked:  # the last of them wins
-        owner[state_life[chosen]] = states[chosen]
+    if not count:
+        return owner
+    old, new = events.old[states], events.new[states]
+    # The best reason wins; of two as good, the later.
+    rank = _RANK[old, new]
+    best = np.maximum.reduceat((rank << 48) + states, begin)
+    known = best >> 48 > 0
+    owner[known] = best[known] & ((1 << 48) - 1)
+
+    asked = np.flatnonzero(~known & (reset_row >= 0) & (reset_received == NEVER))
+    if len(asked):
+        detail = events.detail[states]
+        # The kernel aborts orphans by itself; a program's socket is none while it closes it.
+        closes = (new == STATE["CLOSE"]) & (detail & DETAIL_ORPHAN == 0)
+        closes &= detail >> DETAIL_ERROR_SHIFT == 0
+        close_row = np.full(count, -1)
+        close_row[state_life[closes]] = states[closes]
+        asked = asked[(close_row[asked] >= 0) & (reset_row[asked] > close_row[asked])]
+        asked = asked[events.pid[close_row[asked]] == events.pid[reset_row[asked]]]
+        owner[asked] = reset_row[asked]
     return owner

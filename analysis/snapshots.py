@@ -56,6 +56,8 @@ def match(
     reverse_ids = ids[idle][::-1]
     _, last = np.unique(reverse_ids, return_index=True)
     last = len(idle) - 1 - last
+    in_order = np.argsort(rows[idle[last]])
+    first, last = first[in_order], last[in_order]
     return Snapshots(of_life, rows[idle[last]], time[idle[first]], time[idle[last]])
 
 
@@ -64,18 +66,20 @@ def _connecting(events: EventArrays, rows: np.ndarray, lives: Lives) -> np.ndarr
 
     They are told by where they connect to: which of them is which life does not matter.
     """
-    portless = np.flatnonzero(
-        lives.client & lives.begins & (events.local_port[lives.tuple_row] == 0)
-    )
+    portless = np.flatnonzero(lives.client & lives.begins & (lives.local_port == 0))
     waiting = np.flatnonzero(events.new[rows] == STATE["SYN_SENT"])
-    where = np.concatenate([lives.tuple_row[portless], rows[waiting]])
-    nothing = np.zeros(len(where), np.int64)
-    ids = tuple_ids(
-        events.netns[where], nothing, nothing, events.remote[where], events.remote_port[where]
-    )
+    result = np.zeros(len(rows), bool)
+    if not len(waiting):
+        return result
+
+    def both(name: str) -> np.ndarray:
+        told, seen = getattr(lives, name)[portless], getattr(events, name)[rows[waiting]]
+        return np.concatenate([told, seen])
+
+    nothing = np.zeros(len(portless) + len(waiting), np.int64)
+    ids = tuple_ids(both("netns"), nothing, nothing, both("remote"), both("remote_port"))
     times = events.time[rows[waiting]]
     place = last_before(ids[: len(portless)], lives.first[portless], ids[len(portless) :], times)
     until = np.where(lives.ends, lives.last + STALE, ALWAYS)[portless]
-    result = np.zeros(len(rows), bool)
     result[waiting] = spread(until, place, NEVER) >= times
     return result

@@ -33,8 +33,6 @@ PROBES = (
     "timer:timer_expire_entry",
     "timer:timer_cancel",
 )
-#: Watched, so that the timewait sockets count.
-_TIMERS = ("timer:timer_start", "timer:timer_expire_entry", "timer:timer_cancel")
 #: A connection: side (0 client, 1 server), kind, old state, new state, in order.
 #: The one who closes first comes as "active", 0 or 1.
 _OPENING = (
@@ -188,7 +186,7 @@ def synthesize(out: Path, count: int) -> None:
         "clock_offset_ns": 0,
         "command": [],
         "filters": {},
-        "probes": {name: {"attached": True, "reason": None} for name in _TIMERS},
+        "probes": {name: {"attached": True, "reason": None} for name in PROBES},
         "sysctl": {"ip_local_port_range": "10000 59999", "tcp_max_tw_buckets": 1_048_576},
         "mib": {},
     }

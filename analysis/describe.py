@@ -1,0 +1,122 @@
+"""What the events of a socket's life say of it."""
+
+from typing import Any
+
+import numpy as np
+
+from tcptrace.analysis.addresses import ByAddress
+from tcptrace.analysis.events import EventArrays
+from tcptrace.analysis.lives import DWELT, Grouping, Lives
+from tcptrace.analysis.marks import CLIENT, LISTENER, RESET_RECEIVED, RESET_SENT, SERVER
+from tcptrace.analysis.observed import ALWAYS, NEVER
+from tcptrace.analysis.owners import owner_rows
+from tcptrace.tracer.schema import DETAIL_ERROR_SHIFT, DETAIL_FIN_RECEIVED, STATE, STATES
+
+_CLOSE, _LISTEN = STATE["CLOSE"], STATE["LISTEN"]
+_DWELT = np.full(len(STATES), -1)
+for _place, _name in enumerate(DWELT):
+    _DWELT[STATE[_name]] = _place
+_STATE_BITS = (1 << len(STATES)) - 1
+
+
+def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping: Grouping) -> Lives:
+    """Describe each life of ``grouping``."""
+    rows = found.rows[grouping.states]
+    life, begin, end = grouping.life, grouping.begin, grouping.end
+    count = len(begin)
+    time, old, new = events.time[rows], events.old[rows], events.new[rows]
+    mark = marks[rows]
+    # reduceat() wants at least one.
+    said = np.bitwise_or.reduceat(mark, begin) if count else np.zeros(0, np.int32)
+    first_old, first, last = old[begin], time[begin], time[end]
+    ends = new[end] == _CLOSE
+    at_close = events.detail[rows[end]]
+    address = found.socket[grouping.start]
+    next_first = np.full(count, ALWAYS)
+    again = address[1:] == address[:-1]
+    next_first[:-1][again] = first[1:][again]
+    entering = np.flatnonzero(new == STATE["ESTABLISHED"])[::-1]
+    established = np.full(count, NEVER)
+    established[life[entering]] = time[entering]
+    dwell, gap = _dwell(life, time, old, new, count)
+    resets = _resets(events, marks, found.rows[grouping.others], grouping.other_life, count)
+    where = rows[_tuple_places(events, rows, begin, end)]
+    owner = owner_rows(events, rows, life, begin, resets["row"], resets["received"])
+    return Lives(
+        row=events.row[rows[begin]],
+        first=first,
+        second=np.where(begin < end, time[np.minimum(begin + 1, end)], ALWAYS),
+        last=last,
+        next_first=next_first,
+        begins=(first_old == _CLOSE) | ((first_old == _LISTEN) & (new[begin] == STATE["SYN_RECV"])),
+        ends=ends,
+        first_old=first_old,
+        state=new[end],
+        before_close=np.where(ends, old[end], 0),
+        fin_received=ends & (at_close & DETAIL_FIN_RECEIVED != 0),
+        error=np.where(ends, at_close >> DETAIL_ERROR_SHIFT, 0),
+        established=established,
+        entered=(said & _STATE_BITS).astype(np.int16),
+        gap=gap,
+        dwell=dwell,
+        reset_received=resets["received"],
+        reset_sent=resets["sent"],
+        reset_reason=resets["reason"],
+        listener=said & LISTENER != 0,
+        client=said & CLIENT != 0,
+        server=said & SERVER != 0,
+        netns=events.netns[where],
+        local=events.local[where],
+        local_port=events.local_port[where],
+        remote=events.remote[where],
+        remote_port=events.remote_port[where],
+        owned=owner >= 0,
+        cgroup=events.cgroup[owner] if len(events) else events.cgroup[where],
+        pid=events.pid[owner] if len(events) else events.pid[where],
+        comm=events.comm[owner] if len(events) else events.comm[where],
+    )
+
+
+def _tuple_places(
+    events: EventArrays, rows: np.ndarray, begin: np.ndarray, end: np.ndarray
+) -> np.ndarray:
+    """Give each life's last transition that has a complete four-tuple; else its last."""
+    complete = (events.local_port[rows] != 0) & (events.remote_port[rows] != 0)
+    if complete[end].all():
+        return end
+    last = np.maximum.accumulate(np.where(complete, np.arange(len(rows)), -1))[end]
+    places: np.ndarray = np.where(last >= begin, last, end)
+    return places
+
+
+def _dwell(
+    life: np.ndarray, time: np.ndarray, old: np.ndarray, new: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum the time between transitions by state; mark what a lost one makes unknown."""
+    same = life[1:] == life[:-1]
+    seen = same & (new[:-1] == old[1:])
+    state = _DWELT[new[:-1]]
+    told = seen & (state >= 0)
+    cell = (state * count + life[:-1])[told]
+    spent = (time[1:] - time[:-1])[told]
+    size = len(DWELT) * count
+    dwell = np.bincount(cell, spent, size)[:size].astype(np.float64, copy=False)
+    gap = np.zeros(count, np.int16)
+    lost = np.flatnonzero(same & ~seen)
+    np.bitwise_or.at(gap, life[lost], np.left_shift(1, new[lost], dtype=np.int16))
+    np.bitwise_or.at(gap, life[lost], np.left_shift(1, old[lost + 1], dtype=np.int16))
+    return dwell.reshape(len(DWELT), count), gap
+
+
+def _resets(
+    events: EventArrays, marks: np.ndarray, rows: np.ndarray, life: np.ndarray, count: int
+) -> dict[str, Any]:
+    """Find each life's first reset received and last one sent; `row`: the latter, or -1."""
+    received, sent = marks[rows] & RESET_RECEIVED != 0, marks[rows] & RESET_SENT != 0
+    first, last = np.full(count, NEVER), np.full(count, NEVER)
+    row, reason = np.full(count, -1), np.full(count, NEVER)
+    first[life[received][::-1]] = events.time[rows[received]][::-1]
+    last[life[sent]] = events.time[rows[sent]]
+    row[life[sent]] = rows[sent]
+    reason[life[sent]] = np.where(events.has_detail[rows[sent]], events.detail[rows[sent]], NEVER)
+    return {"received": first, "sent": last, "row": row, "reason": reason}
