@@ -11,7 +11,6 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from tcptrace.tracer.convert import Columns
-from tcptrace.tracer.names import Names
 from tcptrace.tracer.schema import KIND, STATE
 from tcptrace.tracer.waiting import WaitingSockets
 
@@ -126,8 +125,6 @@ class Session:
         self._asked: tuple[str, Snapshot] | None = None
         self._stop = stop
         self._source, self._writer, self._keep = source, writer, keep
-        #: What the namespaces and control groups recorded are called.
-        self.names = Names()
         self._columns = Columns(FLUSH_ROWS)
         self._flushed = time.monotonic()
         self._settling: str | None = None
@@ -245,7 +242,6 @@ class Session:
 
     def add(self, events: np.ndarray) -> None:
         """Have rows written with the next flush."""
-        self.names.notice(events)
         while len(events) and not self._writer.full:
             fitting = events[: self._columns.room]
             self._columns.add(fitting)
@@ -257,7 +253,7 @@ class Session:
         """Write what is pending."""
         if (self._columns.rows or self._writer.due) and not self._writer.full:
             batch = self._columns.take(self._source.clock_offset_ns)
-            self._writer.write(batch, self.seen, self.lost, self.settling | self.names.new())
+            self._writer.write(batch, self.seen, self.lost, self.settling)
         self._flushed = time.monotonic()
 
     @property
