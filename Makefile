@@ -48,7 +48,7 @@ demo: setup  ## record a server that closes first, follow its TIME_WAIT to the e
 
 test: .venv/test-stamp  ## all tests, a few minutes; TESTS=tests/unit for some
 	@$(AS_ROOT) $(if $(SUDO),TCPTRACE_REQUIRE_KERNEL=$(TCPTRACE_REQUIRE_KERNEL)) \
-		$(BIN)/pytest --numprocesses=$(TEST_JOBS) --dist=loadfile -p no:cacheprovider $(TESTS)
+		$(BIN)/python tests/run.py --numprocesses=$(TEST_JOBS) --dist=loadfile $(TESTS)
 
 lint: .venv/test-stamp  ## style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check
