@@ -7,10 +7,11 @@ import pandas as pd
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.services import endpoint, ephemeral_range, service_ports
 from tcptrace.analysis.states import LEFT
+from tcptrace.analysis.units import netns_names, units
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
 
 #: What ``report --by`` can group by.
-GROUPINGS = ("process", "service", "remote", "netns")
+GROUPINGS = ("process", "service", "remote", "netns", "unit")
 
 #: Outcomes of a connect() that got no connection.
 FAILED_OUTCOMES = ("refused", "timed_out", "unreachable")
@@ -53,10 +54,11 @@ def had_time_wait(connections: pd.DataFrame) -> pd.Series:
 
 
 def grouped_by(view: View, key: str) -> list[dict[str, Any]]:
-    """Count connections per program, service, remote address or network namespace.
+    """Count connections per program, service, remote address, network namespace or unit.
 
     ``key``: one of ``GROUPINGS``. A service is named by its server's address and port,
-    so both ends of a connection fall into the same one.
+    so both ends of a connection fall into the same one. A unit is the owner's container
+    or systemd unit. Rows of namespaces also have ``name``, None where they have none.
     """
     connections = view.connections
     groups = _keys(view, key)
@@ -73,10 +75,11 @@ def grouped_by(view: View, key: str) -> list[dict[str, Any]]:
         },
         index=connections.index,
     ).astype("int64")
-    names = list(groups.columns)
+    columns = list(groups.columns)
+    names = netns_names(view.recording.header) if key == "netns" else {}
     table = (
         counts.join(groups)
-        .groupby(names, observed=True, dropna=False)
+        .groupby(columns, observed=True, dropna=False)
         .sum()
         .reset_index()
         .sort_values("connections", ascending=False, kind="stable")
@@ -84,6 +87,7 @@ def grouped_by(view: View, key: str) -> list[dict[str, Any]]:
     return [
         {
             key: _name(row, key),
+            **({"name": names.get(_name(row, key))} if key == "netns" else {}),
             **{column: int(getattr(row, column)) for column in counts.columns},
         }
         for row in rows(table)
@@ -98,6 +102,8 @@ def _keys(view: View, key: str) -> pd.DataFrame:
         return connections[["remote_address"]]
     if key == "netns":
         return connections[["netns"]]
+    if key == "unit":
+        return units(connections["cgroup"], view.recording.header).to_frame()
     ports = service_ports(connections, ephemeral_range(view.recording.header))
     local, remote = ports["service_local_port"], ports["service_remote_port"]
     serves = local.notna()
@@ -118,6 +124,8 @@ def _name(row: Any, key: str) -> str | int | None:
         return text_or_none(row.remote_address)
     if key == "netns":
         return integer_or_none(row.netns)
+    if key == "unit":
+        return text_or_none(row.unit)
     return endpoint(row.address, row.port)
 
 

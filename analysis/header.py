@@ -102,6 +102,10 @@ def _mapping_of(fits: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: isinstance(value, dict) and all(map(fits, value.values()))
 
 
+def _names(value: object) -> bool:
+    return _mapping_of(_mapping_of(_text))(value)
+
+
 def _probe(value: object) -> bool:
     return isinstance(value, dict) and isinstance(value.get("attached"), bool)
 
@@ -131,6 +135,7 @@ _TYPES: dict[str, Callable[[object], bool]] = {
     "reset_reasons": _mapping_of(_text),
     "sysctl": _mapping_of(lambda value: value is None or isinstance(value, str | int)),
     "mib": _mapping_of(_mapping_of(_integer)),
+    "names": _names,
     "filters": lambda value: isinstance(value, dict),
     "set": _part_of_set,
 }

@@ -24,6 +24,7 @@ class _Progress:
     last: int | None = None
     lost: int = 0
     lost_until: int = NEVER
+    names: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def add(self, batch: pa.RecordBatch, totals: dict[str, Any]) -> None:
         """Take in one batch and the running totals it carries."""
@@ -39,6 +40,8 @@ class _Progress:
         lost = totals.get("lost", 0)
         if lost > self.lost:
             self.lost, self.lost_until = lost, ALWAYS
+        for kind, named in totals.pop("names", {}).items():
+            self.names.setdefault(kind, {}).update(named)
         self.batches.append(batch)
         self.totals = totals
 
@@ -77,7 +80,7 @@ def load(path: Path) -> dict[str, Any]:
             _check_beginning(path, error)
             return _parts({}, SCHEMA, _Progress(), "the file is cut off within its header")
         header = check_header(path, reader.schema)
-        progress = _Progress()
+        progress = _Progress(names=header.get("names", {}))
         problem: str | None = None
         while True:
             try:
@@ -95,6 +98,8 @@ def load(path: Path) -> dict[str, Any]:
             problem = f"it is damaged from byte {len(safe):,} on"
         elif problem is None:
             problem = "the recorder was stopped before it could finish"
+        if progress.names:
+            header["names"] = progress.names
         return _parts(header, reader.schema, progress, problem)
 
 

@@ -98,12 +98,21 @@ def load_parts(parts: Parts) -> dict[str, Any]:
     if not parts.rotated:
         return loaded[0]
     return {
-        "header": loaded[0]["header"],
+        "header": loaded[0]["header"] | _names(loaded),
         "final": {} if parts.unreadable else loaded[-1]["final"],
         "table": pa.concat_tables([each["table"] for each in loaded]),
         "observed": _observed(loaded),
         "problem": _problem(loaded, parts.unreadable),
     }
+
+
+def _names(loaded: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put together what the files say namespaces and control groups are called."""
+    names: dict[str, dict[str, str]] = {}
+    for each in loaded:
+        for kind, named in each["header"].get("names", {}).items():
+            names[kind] = names.get(kind, {}) | named
+    return {"names": names} if names else {}
 
 
 def _number(loaded: dict[str, Any]) -> int:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 
 from tcptrace.tracer.command import Command
-from tcptrace.tracer.session import Stop, Writer
+from tcptrace.tracer.session import Writer
+from tcptrace.tracer.stop import Stop
 
 
 class Ending:

@@ -26,7 +26,7 @@ def find_owners(inodes: np.ndarray) -> np.ndarray:
     owners["inode"] = inodes
     if not len(inodes) or Path("/proc/self/ns/pid").stat().st_ino != _INITIAL_PID_NAMESPACE:
         return owners
-    cgroups = _Cgroups(Path("/proc/self/mountinfo").read_text())
+    cgroups = Cgroups(Path("/proc/self/mountinfo").read_text())
     index = {f"socket:[{inode}]": place for place, inode in enumerate(inodes.tolist())}
     holder: dict[int, int] = {}
     known: dict[int, tuple[int, int, bytes]] = {}
@@ -83,16 +83,20 @@ def _comm(process: int) -> bytes:
     return _read("comm", process).removesuffix(b"\n")
 
 
-class _Cgroups:
-    """Identifies processes' version 2 cgroups as bpf_get_current_cgroup_id() does."""
+class Cgroups:
+    """Identifies processes' version 2 cgroups as bpf_get_current_cgroup_id() does.
+
+    ``point``: where the hierarchy is mounted, empty if it is not; ``root``: which of its
+    groups is to be seen there, empty for the first.
+    """
 
     def __init__(self, mountinfo: str) -> None:
-        self._root, self._point = "", ""
+        self.root, self.point = "", ""
         self._known: dict[bytes, int] = {}
         for line in mountinfo.splitlines():
             fields = line.split(" ")
             if fields[fields.index("-") + 1] == "cgroup2":
-                self._root, self._point = fields[3].rstrip("/"), fields[4]
+                self.root, self.point = fields[3].rstrip("/"), fields[4]
                 return
 
     def of(self, process: int) -> int:
@@ -105,8 +109,8 @@ class _Cgroups:
     def _find(self, text: bytes) -> int:
         for line in text.decode(errors="surrogateescape").splitlines():
             path = line.removeprefix("0::")
-            inside = path.startswith(self._root) and "/.." not in path
-            if path != line and inside and self._point:
+            inside = path.startswith(self.root) and "/.." not in path
+            if path != line and inside and self.point:
                 with suppress(OSError):
-                    return Path(self._point + path[len(self._root) :]).stat().st_ino
+                    return Path(self.point + path[len(self.root) :]).stat().st_ino
         return 0

@@ -1,17 +1,15 @@
 """The record loop: from the ring buffer to the file until something says stop."""
 
-import select
-import signal
-import socket
 import time
 from collections.abc import Callable
-from types import FrameType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
 from tcptrace.tracer.convert import Columns
+from tcptrace.tracer.names import Names
 from tcptrace.tracer.schema import KIND, STATE
+from tcptrace.tracer.stop import Stop
 from tcptrace.tracer.waiting import WaitingSockets
 
 #: Between two looks at the ring, seconds: ten wake-ups a second cost 0.05 % of a core,
@@ -73,48 +71,17 @@ class Snapshot(Protocol):
         """Give it up."""
 
 
-class Stop:
-    """Ends waiting when a signal comes: Ctrl-C, SIGTERM, SIGHUP, a child's end."""
-
-    def __init__(self) -> None:
-        self._asked: list[int] = []
-        self._wake, self._woken = socket.socketpair()
-
-    def __enter__(self) -> Self:
-        for end in (self._wake, self._woken):
-            end.setblocking(False)
-        self._old_fd = signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
-        self._old = {
-            number: signal.signal(number, self._handle)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
-        }
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._old_fd)
-        self._wake.close()
-        self._woken.close()
-
-    def _handle(self, number: int, _: FrameType | None) -> None:
-        if number != signal.SIGCHLD:
-            self._asked.append(number)
-
-    def take(self) -> int | None:
-        """Give the next signal that asked to stop; None if there is none."""
-        return self._asked.pop(0) if self._asked else None
-
-    def wait(self, seconds: float) -> None:
-        """Wait, at most so long; a signal ends it."""
-        if select.select([self._wake], [], [], seconds)[0]:
-            self._wake.recv(64)
-
-
 class Session:
     """One recording in progress."""
 
-    def __init__(self, source: Source, writer: Writer, keep: Filter | None, stop: Stop) -> None:
+    def __init__(
+        self,
+        source: Source,
+        writer: Writer,
+        keep: Filter | None,
+        stop: Stop,
+        names: Names | None = None,
+    ) -> None:
         #: The TIME_WAITs that run now, of those that are recorded.
         self.waiting = WaitingSockets()
         #: Events read so far, wanted or not; ends of connections seen opening.
@@ -125,6 +92,8 @@ class Session:
         self._asked: tuple[str, Snapshot] | None = None
         self._stop = stop
         self._source, self._writer, self._keep = source, writer, keep
+        #: What the namespaces and control groups recorded are called.
+        self.names = Names() if names is None else names
         self._columns = Columns(FLUSH_ROWS)
         self._flushed = time.monotonic()
         self._settling: str | None = None
@@ -242,6 +211,7 @@ class Session:
 
     def add(self, events: np.ndarray) -> None:
         """Have rows written with the next flush."""
+        self.names.notice(events)
         while len(events) and not self._writer.full:
             fitting = events[: self._columns.room]
             self._columns.add(fitting)
@@ -249,11 +219,12 @@ class Session:
                 self.flush()
             events = events[len(fitting) :]
 
-    def flush(self) -> None:
-        """Write what is pending."""
-        if (self._columns.rows or self._writer.due) and not self._writer.full:
+    def flush(self, *, last: bool = False) -> None:
+        """Write what is pending; ``last``: names that were to wait, too."""
+        names = self.names.new(at_once=last)
+        if (self._columns.rows or names or self._writer.due) and not self._writer.full:
             batch = self._columns.take(self._source.clock_offset_ns)
-            self._writer.write(batch, self.seen, self.lost, self.settling)
+            self._writer.write(batch, self.seen, self.lost, self.settling | names)
         self._flushed = time.monotonic()
 
     @property
@@ -266,4 +237,4 @@ class Session:
         self.poll()
         if self._keep is not None:
             self.add(self._keep.drain())
-        self.flush()
+        self.flush(last=True)

@@ -190,7 +190,8 @@ def test_without_syslog_time_wait_is_unknown_and_not_zero(
     assert "not known" in recording.final["snapshots"]["start"]
     rows = recording.connections
     (row,) = rows[rows["netns"] == duo.pair.client.inode].to_dict("records")
-    assert row["outcome"] == "finished"
+    # Whether it got to TIME_WAIT before the full socket went is a matter of microseconds.
+    assert row["outcome"] in ("finished", "unknown")
     assert row["time_wait_s"] != row["time_wait_s"]  # NaN: not known
 
 

@@ -17,7 +17,7 @@ from tcptrace.tracer.selection import Selection, filter_options, taken_from
 
 if TYPE_CHECKING:
     from tcptrace.tracer.live import Transition
-    from tcptrace.tracer.session import Stop
+    from tcptrace.tracer.stop import Stop
 
 #: Between two looks at the ring, seconds: soon enough to be called live.
 _POLL = 0.1
@@ -39,7 +39,7 @@ def command(top: bool, duration: float | None, **options: Any) -> None:
     """
     require_rights_and_bcc()
     from tcptrace.tracer.capture import Capture
-    from tcptrace.tracer.session import Stop
+    from tcptrace.tracer.stop import Stop
 
     wanted = Selection(**taken_from(options))
     with Stop() as stop, Capture.start() as capture:

@@ -94,13 +94,15 @@ def command(
         from tcptrace.tracer.ending import Ending
         from tcptrace.tracer.filters import ConnectionFilter
         from tcptrace.tracer.header import make_header
+        from tcptrace.tracer.names import Names
         from tcptrace.tracer.output import NewFile
         from tcptrace.tracer.parts import part_path
         from tcptrace.tracer.rotation import others_in_place
-        from tcptrace.tracer.session import Session, Stop
+        from tcptrace.tracer.session import Session
         from tcptrace.tracer.snapshot import SnapshotProcess
         from tcptrace.tracer.snapshot_server import SnapshotServer
         from tcptrace.tracer.status import say
+        from tcptrace.tracer.stop import Stop
         from tcptrace.tracer.writers import open_writer, rotation_asked
 
     wanted = Selection(**taken_from(options))
@@ -114,9 +116,12 @@ def command(
         Capture.start(buffer_size) as capture,
         contextlib.closing(SnapshotServer()) as server,
     ):
+        names = Names()
         header = make_header(capture, list(arguments), wanted.as_json(), buffer_size)
+        header["names"] = names.known  # of a later file: all that were known when it began
         writer = closing.enter_context(open_writer(file, path, header, rotation, max_size))
-        session = Session(capture, writer, ConnectionFilter(wanted) if wanted else None, stop)
+        keep_only = ConnectionFilter(wanted) if wanted else None
+        session = Session(capture, writer, keep_only, stop, names)
         child = _start(arguments)
         _go_first(priority)
         try:

@@ -13,7 +13,8 @@ import pytest
 from tcptrace.tracer import session as module
 from tcptrace.tracer.filters import ConnectionFilter
 from tcptrace.tracer.selection import Selection
-from tcptrace.tracer.session import Session, Stop
+from tcptrace.tracer.session import Session
+from tcptrace.tracer.stop import Stop
 
 from .events import End, batch
 

@@ -54,6 +54,8 @@ class Snapshot:
 class File:
     """Keeps what is written, by kind and local port."""
 
+    full = due = False
+
     def __init__(self) -> None:
         self.rows: list[tuple[str, int]] = []
         self.seen = 0
