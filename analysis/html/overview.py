@@ -4,8 +4,8 @@ from typing import Any
 
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings import Finding
-from tcptrace.analysis.html.charts import ranges
 from tcptrace.analysis.html.markup import Child, Html, tag, with_code
+from tcptrace.analysis.html.ranges import ranges
 from tcptrace.analysis.html.tables import UNKNOWN, section, table
 from tcptrace.analysis.text.layout import NOT_REACHED, duration, number, share
 from tcptrace.analysis.text.words import COUNTERS, evidence, settled, warnings
@@ -51,7 +51,9 @@ def tiles(view: View, summary: dict[str, Any]) -> Html:
         (
             number(wait["began"]),
             "TIME_WAITs",
-            f"at most {number(wait['peak'])} at once, {number(wait['skipped'])} skipped",
+            f"at most {number(wait['peak'])} at once, {number(wait['skipped'])} skipped"
+            if wait["began"] is not None
+            else "not watched: see the findings",
         ),
         (
             UNKNOWN if life is None else duration(life),

@@ -40,6 +40,9 @@ _ENDS = {
 def time_wait(view: View, summary: dict[str, Any]) -> Html:
     """Show everything about TIME_WAIT."""
     found = summary["time_wait"]
+    if found["began"] is None:
+        said = "Not known: it was not watched, see the findings."
+        return section("time-wait", "TIME_WAIT", tag("p", said))
     if not found["began"] and not found["skipped"]:
         return section("time-wait", "TIME_WAIT", tag("p", "No TIME_WAIT began."))
     return section(
