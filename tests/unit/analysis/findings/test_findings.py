@@ -1,13 +1,8 @@
 """Each rule: fires on its case, with the numbers; stays silent just below."""
 
-import re
-from pathlib import Path
-
 import pytest
 
-from tcptrace.analysis import findings
 from tcptrace.analysis.findings import Severity, find
-from tcptrace.analysis.findings.cases import CASES
 from tcptrace.analysis.findings.closing import CLIENT_CLOSES
 from tcptrace.analysis.findings.failures import FAILED_WARNING, RESETS
 
@@ -220,22 +215,6 @@ def test_handshakes_that_needed_a_second_syn_are_told():
     finding = found(slow, *[KEEP_ALIVE] * 49)["slow-handshakes"]
     assert (finding.severity, finding.evidence[0]["connects"]) == (Severity.WARNING, 1)
     assert "slow-handshakes" not in found({**KEEP_ALIVE, "syn_sent_s": 0.999})
-
-
-def test_every_finding_about_connections_chooses_them_for_the_timeline():
-    source = Path(findings.__file__).parent.glob("*.py")
-    ids = {
-        name
-        for path in source
-        for name in re.findall(r'^        id="([a-z0-9-]+)"', path.read_text(), re.MULTILINE)
-    }
-    assert ids - set(CASES) == {
-        "events-lost",
-        "ports-running-out",
-        "probes-missing",
-        "recording-cut-off",
-        "snapshot-failed",
-    }
 
 
 def test_the_worst_comes_first():
