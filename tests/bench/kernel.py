@@ -185,13 +185,16 @@ def attached_programs(pids: list[int]) -> dict[int, str]:
 
 
 def program_costs(pids: list[int]) -> dict[str, tuple[int, int]]:
-    """Give run count and nanoseconds by tracepoint (bpf_stats must be on)."""
+    """Give events and nanoseconds by tracepoint (bpf_stats must be on).
+
+    Where several programs sit on a tracepoint, an event costs what all of them take.
+    """
     costs: dict[str, tuple[int, int]] = {}
     for number, tracepoint in attached_programs(pids).items():
         program = json.loads(machine.output_of("bpftool", "-j", "prog", "show", "id", str(number)))
-        runs, nanoseconds = costs.get(tracepoint, (0, 0))
+        events, nanoseconds = costs.get(tracepoint, (0, 0))
         costs[tracepoint] = (
-            runs + program.get("run_cnt", 0),
+            max(events, program.get("run_cnt", 0)),
             nanoseconds + program.get("run_time_ns", 0),
         )
     return costs
