@@ -4,7 +4,7 @@ import numpy as np
 
 from tcptrace.analysis.assemble import Rows
 from tcptrace.analysis.lives import DWELT
-from tcptrace.analysis.observed import NEVER
+from tcptrace.analysis.observed import ALWAYS, NEVER
 from tcptrace.tracer.schema import STATE
 
 _SECOND = 1e9
@@ -19,6 +19,9 @@ def state_seconds(rows: Rows) -> dict[str, np.ndarray]:
     older, going = np.flatnonzero(~lives.begins), np.flatnonzero(~lives.ends)
     until = np.minimum(rows.life_until, observed.settling)[going]
     stayed = np.maximum(until - lives.last[going], 0)
+    # TIME_WAIT follows these two only: between another state and it events were lost.
+    jumped = ~np.isin(lives.state, (STATE["FIN_WAIT_2"], STATE["CLOSING"]))
+    jumped &= ~lives.ends & (rows.life_until != ALWAYS)
     result = {}
     for (name, state), spent in zip(STATE_SECONDS.items(), lives.dwell, strict=True):
         code = STATE[state]
@@ -30,6 +33,7 @@ def state_seconds(rows: Rows) -> dict[str, np.ndarray]:
         unknown = lives.gap & 1 << code != 0
         # Unless every event was recorded it may have been in another state before.
         unknown[before] |= observed.lost > 0
+        unknown |= jumped & (lives.state == code)
         now = lives.state[going] == code
         seconds[going[now]] += stayed[now]
         seconds /= _SECOND

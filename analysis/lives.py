@@ -10,6 +10,8 @@ import numpy as np
 
 from tcptrace.analysis.addresses import ByAddress, changes
 from tcptrace.analysis.columns import spread
+from tcptrace.analysis.continuity import another_socket
+from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.marks import BIRTH, IS_STATE, RESET_RECEIVED
 from tcptrace.analysis.observed import ALWAYS, NEVER
 from tcptrace.analysis.order import order_within
@@ -118,13 +120,15 @@ class Grouping:
     other_life: np.ndarray
 
 
-def group(found: ByAddress, mark: np.ndarray) -> Grouping:
+def group(events: EventArrays, found: ByAddress, mark: np.ndarray) -> Grouping:
     """Part the events of full sockets into lives; `mark`: of each of ``found.rows``."""
     full, starts = found.full, found.starts
     mark = mark[full]
     is_state = mark & IS_STATE != 0
     states = np.flatnonzero(is_state)
     births = _births(mark, starts, states)
+    # Where events were lost, the end of one life and the birth of the next may be among them.
+    births[states[another_socket(events, found.rows[full[states]])]] = True
     part = np.cumsum(births) - 1
     # A life is made of transitions; errors and resets alone make none.
     state_part = part[states]

@@ -91,7 +91,7 @@ class Reconstruction:
         for netns, number in zip(*np.unique(broken, return_counts=True), strict=True):
             self._broken[int(netns)] += int(number)
         found = by_address(events, mark, self._timewait)
-        grouping = group(found, mark[found.rows])
+        grouping = group(events, found, mark[found.rows])
         lives = describe(events, mark, found, grouping)
 
         told = np.zeros(len(events), bool)

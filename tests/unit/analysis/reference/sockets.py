@@ -35,6 +35,29 @@ def is_birth(row: Row) -> bool:
     return old == "CLOSE" or (old, new) == ("LISTEN", "SYN_RECV")
 
 
+CLOSING = {"FIN_WAIT_1", "FIN_WAIT_2", "CLOSING", "CLOSE_WAIT", "LAST_ACK"}
+LATER = {
+    "SYN_SENT": {"SYN_RECV", "ESTABLISHED"} | CLOSING,
+    "SYN_RECV": {"ESTABLISHED"} | CLOSING,
+    "ESTABLISHED": CLOSING,
+    "FIN_WAIT_1": {"FIN_WAIT_2", "CLOSING"},
+    "CLOSE_WAIT": {"LAST_ACK"},
+}
+
+
+def is_another(life: Life, row: Row) -> bool:
+    """Whether a transition cannot be of the socket that was there: events were lost."""
+    if not life.transitions or life.closes:
+        return False
+    before = life.transitions[-1]
+    if row["old_state"] not in LATER.get(life.state, set()) | {life.state}:
+        return True
+    for port, *names in (("local_port",), ("remote_port", "remote_address", "netns")):
+        if before[port] and row[port] and any(before[n] != row[n] for n in (port, *names)):
+            return True
+    return False
+
+
 @dataclass
 class Life:
     """A full socket from its birth, or the first that was seen, to its CLOSE."""
@@ -211,7 +234,8 @@ class Machine:
         by_reset = self._by_reset.pop(address, None)
         if kind == "state":
             belongs = by_reset is not None and not is_birth(row)
-            if life is None or ((is_birth(row) or closed) and not belongs):
+            another = life is not None and is_another(life, row)
+            if life is None or another or ((is_birth(row) or closed) and not belongs):
                 life = self._born(address, row["time"])
             life.transitions.append(row)
             self._previous[address] = row["new_state"]

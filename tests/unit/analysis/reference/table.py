@@ -141,7 +141,8 @@ def _spend(row: Row, life: Life, gone: bool, observed: Any) -> None:
     if not life.closes:
         end = min(life.until, observed.settling)
         spent[life.state] += max(end - life.last, 0)
-        if gone:
+        jumped = life.wait and life.state not in ("FIN_WAIT_2", "CLOSING")
+        if gone or jumped:
             unknown.add(life.state)
     for state, name in SECONDS.items():
         if state in spent and state not in unknown:
