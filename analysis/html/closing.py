@@ -59,7 +59,7 @@ def _sides(view: View) -> list[Html | None]:
     ]
     if not rows:
         return []
-    names = ("Client", "Server", "Service", "Connections", "Client", "Server", "Both", "Open, ?")
+    names = ("Client", "Server", "Service", "Connections", *_CLOSED_BY)
     return [
         tag("h3", "Which side, per pair of programs"),
         tag("p", "Here a connection counts once, whether one end was seen or both.", class_="note"),
@@ -69,6 +69,7 @@ def _sides(view: View) -> list[Html | None]:
 
 
 _SIDES = ("client", "server", "both")
+_CLOSED_BY = ("Closed by client", "By server", "By both", "Open or unknown")
 
 
 def close_wait(view: View, summary: dict[str, Any]) -> Html:

@@ -65,7 +65,7 @@ def sides(view: View, *, verbose: bool) -> list[Text]:
     ]
     if not rows:
         return []
-    names = ("client", "server", "service", "connections", "client", "server", "both")
+    names = ("client", "server", "service", "connections", "by client", "by server", "by both")
     return [
         heading("WHICH SIDE CLOSED", "per pair of programs; a connection counts once"),
         *table(names, rows, left=3),

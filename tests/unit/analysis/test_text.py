@@ -204,8 +204,8 @@ ACTIVE CLOSERS  who closed first (or reset)
   curl     client  10.0.0.2:80          1          1
 
 WHICH SIDE CLOSED  per pair of programs; a connection counts once
-  client  server  service      connections  client  server  both
-  curl    nginx   10.0.0.2:80            1       1       0     0
+  client  server  service      connections  by client  by server  by both
+  curl    nginx   10.0.0.2:80            1          1          0        0
 
 TIME_WAIT  1 begun
   ended     expired 1, open 0
@@ -262,10 +262,10 @@ ACTIVE CLOSERS  who closed first (or reset)
   curl     client  10.0.0.2:80          2          2
 
 WHICH SIDE CLOSED  per pair of programs; a connection counts once
-  client  server  service      connections  client  server  both
-  curl    ?       10.0.0.2:80            2       2       0     0
-  curl    ?       10.0.0.2:81            1       0       0     0
-  ?       leaky   10.0.0.2:80            1       1       0     0
+  client  server  service      connections  by client  by server  by both
+  curl    ?       10.0.0.2:80            2          2          0        0
+  curl    ?       10.0.0.2:81            1          0          0        0
+  ?       leaky   10.0.0.2:80            1          1          0        0
 
 TIME_WAIT  2 begun
   ended     expired 1, open 1
