@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tcptrace.analysis.filters import View
+from tcptrace.analysis.watched import time_wait_watched
 
 #: A re-arm of a timewait socket's timer is a cancel and a start within one function
 #: (inet_twsk_reschedule); the kernel counts the first start only.
@@ -21,6 +22,8 @@ _COUNTERS = {
     "time_wait_reused_connect": ("TWRecycled",),
     "time_wait_skipped": ("TCPTimeWaitOverflow",),
 }
+#: Those that only timewait sockets' timers tell.
+_OF_TIME_WAIT = ("timewait_sockets", "time_wait_reused_connect", "time_wait_skipped")
 
 
 def completeness(view: View) -> dict[str, Any]:
@@ -43,6 +46,8 @@ def completeness(view: View) -> dict[str, Any]:
         if comparable and netns is not None
         else dict.fromkeys(_COUNTERS)
     )
+    if not time_wait_watched(recording.header):
+        recorded |= dict.fromkeys(_OF_TIME_WAIT)
     return {
         "lost": int(recording.lost),
         "filtered": filtered,

@@ -9,6 +9,7 @@ from tcptrace.analysis.services import endpoint, ephemeral_range, service_ports
 from tcptrace.analysis.states import LEFT
 from tcptrace.analysis.units import netns_names, units
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
+from tcptrace.analysis.watched import time_wait_watched
 
 #: What ``report --by`` can group by.
 GROUPINGS = ("process", "service", "remote", "netns", "unit")
@@ -23,7 +24,7 @@ def active_closers(view: View) -> list[dict[str, Any]]:
     ``remote_service``: the other end, its port ``*`` where that is a client's and so
     differs every time. ``local_port``: the service's own port, None for clients.
     ``closes``: connections closed by this side (``local``, ``both``), resets included.
-    ``time_wait``: TIME_WAITs that this gave this side.
+    ``time_wait``: TIME_WAITs that this gave this side, None where they were not watched.
     """
     closers = view.connections[view.connections["closed_by"].isin(["local", "both"])]
     ports = service_ports(closers, ephemeral_range(view.recording.header))
@@ -33,6 +34,7 @@ def active_closers(view: View) -> list[dict[str, Any]]:
     grouped = keyed.groupby(keys, observed=True, dropna=False)["began"].agg(
         closes="size", time_waits="sum"
     )
+    watched = time_wait_watched(view.recording.header)
     busiest = grouped.reset_index().sort_values("closes", ascending=False, kind="stable")
     return [
         {
@@ -41,7 +43,7 @@ def active_closers(view: View) -> list[dict[str, Any]]:
             "remote_service": endpoint(row.remote_address, row.service_remote_port),
             "local_port": integer_or_none(row.service_local_port),
             "closes": int(row.closes),
-            "time_wait": int(row.time_waits),
+            "time_wait": int(row.time_waits) if watched else None,
         }
         for row in rows(busiest)
     ]
@@ -76,6 +78,7 @@ def grouped_by(view: View, key: str) -> list[dict[str, Any]]:
         index=connections.index,
     ).astype("int64")
     columns = list(groups.columns)
+    watched = time_wait_watched(view.recording.header)
     names = netns_names(view.recording.header) if key == "netns" else {}
     table = (
         counts.join(groups)
@@ -88,7 +91,10 @@ def grouped_by(view: View, key: str) -> list[dict[str, Any]]:
         {
             key: _name(row, key),
             **({"name": names.get(_name(row, key))} if key == "netns" else {}),
-            **{column: int(getattr(row, column)) for column in counts.columns},
+            **{
+                column: int(getattr(row, column)) if watched or column != "time_wait" else None
+                for column in counts.columns
+            },
         }
         for row in rows(table)
     ]

@@ -13,6 +13,7 @@ from tcptrace.analysis.population import population
 from tcptrace.analysis.states import LEFT, dwell, time_wait_survival
 from tcptrace.analysis.survival import Survival
 from tcptrace.analysis.values import seconds, utc
+from tcptrace.analysis.watched import time_wait_watched
 
 SCHEMA_VERSION = 1
 
@@ -80,6 +81,11 @@ def closed_by(connections: pd.DataFrame) -> dict[str, int]:
 
 def _time_wait(view: View) -> dict[str, Any]:
     time_wait, connections = view.time_wait, view.connections
+    if not time_wait_watched(view.recording.header):
+        # Snapshots may have seen some; how many more there were, and how they ended, nobody.
+        unknown = dict.fromkeys(("began", "skipped", "open", "peak", "restarts"))
+        lifetime = dict.fromkeys(("min", "p50", "p95", "max"))
+        return unknown | {"ended": dict.fromkeys(TIME_WAIT_ENDS), "lifetime_s": lifetime}
     end = time_wait["end"]
     started, stopped = view.recording.started, view.recording.ended
     at_once = population(time_wait["began"], time_wait["ended"], started, stopped)

@@ -20,9 +20,9 @@ UNKNOWN = "?"
 NOT_REACHED = "-"
 
 
-def number(value: int) -> str:
-    """Write a count: ``12,345``."""
-    return f"{value:,}"
+def number(value: int | None) -> str:
+    """Write a count: ``12,345``; None is not known."""
+    return UNKNOWN if value is None else f"{value:,}"
 
 
 def share(part: int, whole: int) -> str:

@@ -26,6 +26,8 @@ _ENDS = {
 def section(view: View, summary: dict[str, Any]) -> list[Text]:
     """Show what became of the TIME_WAITs."""
     found = summary["time_wait"]
+    if found["began"] is None:
+        return [heading("TIME_WAIT"), line("not known: it was not watched, see the findings")]
     if not found["began"] and not found["skipped"]:
         return []
     ways = found["ended"]
