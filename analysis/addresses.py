@@ -49,7 +49,8 @@ class Addresses:
             return
         part = np.sort(addresses)
         while self._parts and len(self._parts[-1]) < 2 * len(part):
-            part = np.union1d(self._parts.pop(), part)
+            part = np.sort(np.concatenate([self._parts.pop(), part]))
+            part = part[changes(part)]
         self._parts.append(part)
 
     def contain(self, addresses: np.ndarray) -> np.ndarray:

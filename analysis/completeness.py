@@ -2,16 +2,18 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from tcptrace.analysis.filters import View
+from tcptrace.analysis.order import order_within
+from tcptrace.analysis.reconstruct import Found
 from tcptrace.analysis.watched import time_wait_watched
+from tcptrace.tracer.schema import KIND
 
 #: A re-arm of a timewait socket's timer is a cancel and a start within one function
-#: (inet_twsk_reschedule); the kernel counts the first start only.
-_REARM_SECONDS = 0.001
+#: (inet_twsk_reschedule); the kernel counts the first start only. ns
+_REARM = 1_000_000
 
 #: Counter -> the MIB names whose growth it is (/proc/net/snmp, /proc/net/netstat).
 _COUNTERS = {
@@ -42,7 +44,7 @@ def completeness(view: View) -> dict[str, Any]:
     comparable = not filtered and netns is not None
     kernel = _kernel_counts(recording.header.get("mib"), recording.final.get("mib"))
     recorded = (
-        _recorded_counts(recording.table, recording.connections, int(netns))
+        _recorded_counts(recording.found, recording.connections, int(netns))
         if comparable and netns is not None
         else dict.fromkeys(_COUNTERS)
     )
@@ -79,38 +81,30 @@ def _flat(mib: Any) -> dict[str, int]:
     return counters
 
 
-def _recorded_counts(
-    table: pa.Table, connections: pd.DataFrame, netns: int
-) -> dict[str, int | None]:
-    here = pc.equal(table["netns"], netns)
-    broken = pc.and_(
-        pc.is_in(table["old_state"], pa.array(["ESTABLISHED", "CLOSE_WAIT"])),
-        pc.and_(pc.equal(table["kind"], "state"), pc.equal(table["new_state"], "CLOSE")),
-    )
-    ours = connections[(connections["netns"] == netns).fillna(False).astype(bool)]
+def _recorded_counts(found: Found, connections: pd.DataFrame, netns: int) -> dict[str, int | None]:
+    ours = connections[["netns", "opened", "role", "time_wait_end"]]
+    ours = ours[(ours["netns"] == netns).fillna(False).astype(bool)]
     opened = ours["opened"].notna()
     return {
         "active_opens": int((opened & (ours["role"] == "client")).sum()),
         "passive_opens": int((opened & (ours["role"] == "server")).sum()),
-        "estab_resets": int(pc.sum(pc.and_(here, broken)).as_py() or 0),
-        "timewait_sockets": _timewait_sockets(table.filter(here)),
+        "estab_resets": found.broken[netns],
+        "timewait_sockets": _timewait_sockets(found, netns),
         "time_wait_reused_connect": int((ours["time_wait_end"] == "reused_connect").sum()),
         "time_wait_skipped": int((ours["time_wait_end"] == "skipped").sum()),
     }
 
 
-def _timewait_sockets(table: pa.Table) -> int:
+def _timewait_sockets(found: Found, netns: int) -> int:
     """Count the timewait sockets made, sub-state FIN_WAIT_2 included, re-arms not."""
-    chosen = pc.is_in(table["kind"], pa.array(["timewait_start", "timewait_cancel"]))
-    columns = ["time", "kind", "socket", "local_port", "remote_port"]
-    timers = table.select(columns).filter(chosen).unify_dictionaries().to_pandas()
-    timers = timers.sort_values(["socket", "time"], kind="stable")
-    previous = timers.shift()
-    rearmed = (
-        (previous["kind"] == "timewait_cancel")
-        & (previous["socket"] == timers["socket"])
-        & (previous["remote_port"] == timers["remote_port"])
-        & (previous["local_port"] == timers["local_port"])
-        & ((timers["time"] - previous["time"]).dt.total_seconds() < _REARM_SECONDS)
-    )
-    return int(((timers["kind"] == "timewait_start") & ~rearmed).sum())
+    events = found.events
+    starts = events.kind == KIND["timewait_start"]
+    timers = starts | (events.kind == KIND["timewait_cancel"])
+    rows = np.flatnonzero(timers & (events.netns == netns))
+    rows = rows[order_within(events.socket[rows], events.time[rows])]
+    again = np.flatnonzero(starts[rows[1:]] & ~starts[rows[:-1]])
+    one, other = rows[again], rows[again + 1]
+    rearmed = events.time[other] - events.time[one] < _REARM
+    for column in (events.socket, events.local_port, events.remote_port):
+        rearmed &= column[one] == column[other]
+    return int(starts[rows].sum() - rearmed.sum())

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from tcptrace.analysis.header import check_batch, check_header, decode_metadata, nanoseconds
 from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
+from tcptrace.analysis.reconstruct import Reconstruction
 from tcptrace.analysis.validate import safe_part
 from tcptrace.tracer.errors import RecordingError
 from tcptrace.tracer.schema import SCHEMA
@@ -18,7 +19,8 @@ from tcptrace.tracer.schema import SCHEMA
 class _Progress:
     """What reading batch by batch has shown so far."""
 
-    batches: list[pa.RecordBatch] = field(default_factory=list)
+    into: Reconstruction
+    count: int = 0
     totals: dict[str, Any] = field(default_factory=dict)
     first: int | None = None
     last: int | None = None
@@ -42,7 +44,8 @@ class _Progress:
             self.lost, self.lost_until = lost, ALWAYS
         for kind, named in totals.pop("names", {}).items():
             self.names.setdefault(kind, {}).update(named)
-        self.batches.append(batch)
+        self.into.add(batch)
+        self.count += len(batch)
         self.totals = totals
 
     def observed(self, header: dict[str, Any]) -> Observed:
@@ -59,16 +62,18 @@ class _Progress:
         return Observed(started, settling, ended, self.lost, self.lost_until)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read as far as the file goes: the parts of a :class:`Recording`.
+def load(path: Path, into: Reconstruction) -> dict[str, Any]:
+    """Read as far as the file goes, its events ``into`` a reconstruction; give what it says.
 
-    Raises :class:`RecordingError` if the file cannot be opened or is something else.
+    ``header``, ``final``, ``observed`` and ``problem``: as of a :class:`Recording`.
+    ``count``: the events read; the rows themselves are not kept. Raises
+    :class:`RecordingError` if the file cannot be opened or is something else.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise RecordingError(f"{path}: not a file: save it to one first")
         if path.stat().st_size == 0:
-            return _parts({}, SCHEMA, _Progress(), "the file is empty")
+            return _parts({}, _Progress(into), "the file is empty")
         source = pa.memory_map(str(path))
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror or error}") from error
@@ -78,9 +83,9 @@ def load(path: Path) -> dict[str, Any]:
             reader = pa.ipc.open_stream(safe)
         except (pa.ArrowException, OSError, EOFError) as error:
             _check_beginning(path, error)
-            return _parts({}, SCHEMA, _Progress(), "the file is cut off within its header")
+            return _parts({}, _Progress(into), "the file is cut off within its header")
         header = check_header(path, reader.schema)
-        progress = _Progress(names=header.get("names", {}))
+        progress = _Progress(into, names=header.get("names", {}))
         problem: str | None = None
         while True:
             try:
@@ -100,17 +105,14 @@ def load(path: Path) -> dict[str, Any]:
             problem = "the recorder was stopped before it could finish"
         if progress.names:
             header["names"] = progress.names
-        return _parts(header, reader.schema, progress, problem)
+        return _parts(header, progress, problem)
 
 
-def _parts(
-    header: dict[str, Any], schema: pa.Schema, progress: _Progress, problem: str | None
-) -> dict[str, Any]:
-    names = pa.schema([schema.field(name) for name in SCHEMA.names])
+def _parts(header: dict[str, Any], progress: _Progress, problem: str | None) -> dict[str, Any]:
     return {
         "header": header,
         "final": progress.totals if problem is None else {},
-        "table": pa.Table.from_batches(progress.batches, names),
+        "count": progress.count,
         "observed": progress.observed(header),
         "problem": problem,
     }

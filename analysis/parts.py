@@ -11,6 +11,7 @@ import pyarrow as pa
 from tcptrace.analysis.header import check_header, nanoseconds
 from tcptrace.analysis.load import load
 from tcptrace.analysis.observed import ALWAYS, Observed
+from tcptrace.analysis.reconstruct import Reconstruction
 from tcptrace.tracer.errors import RecordingError
 from tcptrace.tracer.parts import ROTATED, base_path, parts_beside
 
@@ -94,14 +95,16 @@ def load_parts(parts: Parts) -> dict[str, Any]:
 
     Raises :class:`RecordingError`.
     """
-    loaded = [load(path) for path in parts.paths]
+    reconstruction = Reconstruction()
+    loaded = [load(path, reconstruction) for path in parts.paths]
+    counts = tuple(each.pop("count") for each in loaded)
+    read = {"files": tuple(zip(parts.paths, counts, strict=True)), "found": reconstruction.finish()}
     if not parts.rotated:
-        return loaded[0]
-    return {
+        return loaded[0] | read
+    return read | {
         "header": loaded[0]["header"] | _names(loaded),
         "final": {} if parts.unreadable else loaded[-1]["final"],
-        "table": pa.concat_tables([each["table"] for each in loaded]),
-        "observed": _observed(loaded),
+        "observed": _observed(loaded, counts),
         "problem": _problem(loaded, parts.unreadable),
     }
 
@@ -120,22 +123,25 @@ def _number(loaded: dict[str, Any]) -> int:
     return number
 
 
-def _between(one: dict[str, Any], other: dict[str, Any]) -> int:
-    """Count the events between two files of a set, which are in neither; 0: none are missing."""
+def _between(one: dict[str, Any], other: dict[str, Any], count: int) -> int:
+    """Count the events between two files of a set, which are in neither; 0: none are missing.
+
+    ``count``: those in the first.
+    """
     if one["problem"] is None and _number(other) == _number(one) + 1:
         return 0
     before, after = one["header"]["set"], other["header"]["set"]
-    recorded = one["final"].get("events", len(one["table"]))
+    recorded = one["final"].get("events", count)
     made = after["events"] + after["lost"] - before["events"] - before["lost"]
     missing: int = made - recorded - one["observed"].lost
     return max(1, missing)
 
 
-def _observed(loaded: list[dict[str, Any]]) -> Observed:
+def _observed(loaded: list[dict[str, Any]], counts: tuple[int, ...]) -> Observed:
     spans = [each["observed"] for each in loaded]
     lost, lost_until = spans[0].lost, spans[0].lost_until
-    for one, other in pairwise(loaded):
-        missing, part = _between(one, other), other["observed"]
+    for (one, other), count in zip(pairwise(loaded), counts, strict=False):
+        missing, part = _between(one, other, count), other["observed"]
         # What had been lost when the next file began was lost before that.
         began = nanoseconds(other["header"].get("started"))
         began = part.started if began is None else began

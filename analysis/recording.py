@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from tcptrace.analysis.connections import Tables, build_tables
+from tcptrace.analysis.connections import Tables, assemble
 from tcptrace.analysis.events import events_frame
 from tcptrace.analysis.observed import Observed
 from tcptrace.analysis.parts import Parts, load_parts, one_recording
+from tcptrace.analysis.reconstruct import Found
+from tcptrace.analysis.stream import table
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Recording:
 
     ``header``: the JSON header (docs/recording.md), ``{}`` if the file holds none.
     ``final``: what its last batch says (``ended``, ``reason``, ``mib``), ``{}`` if it was
-    cut off. ``table``: the events as Arrow. ``observed``: the span watched and the
+    cut off. ``files``: what it was read from, and how many events of each. ``found``: the
+    lives of sockets in it. ``observed``: the span watched and the
     events ``lost``. ``complete``: it ended properly; else ``problem`` says in a few
     words what is wrong.
     """
@@ -29,7 +32,8 @@ class Recording:
     path: Path
     header: dict[str, Any]
     final: dict[str, Any]
-    table: pa.Table
+    files: tuple[tuple[Path, int], ...]
+    found: Found
     observed: Observed
     problem: str | None
 
@@ -53,6 +57,16 @@ class Recording:
         """When recording ended; of one that was cut off, its last event."""
         return pd.Timestamp(self.observed.ended, tz="UTC")
 
+    @property
+    def count(self) -> int:
+        """How many events it holds."""
+        return self.found.count
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The events as Arrow, read again: reconstructing did not need them all at once."""
+        return pa.concat_tables([table(path, count) for path, count in self.files])
+
     @cached_property
     def events(self) -> pd.DataFrame:
         """One row per kernel event, in the recording's order and columns."""
@@ -60,7 +74,7 @@ class Recording:
 
     @cached_property
     def _tables(self) -> Tables:
-        return build_tables(self.table, self.header, self.observed)
+        return assemble(self.found, self.header, self.observed)
 
     @property
     def connections(self) -> pd.DataFrame:

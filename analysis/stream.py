@@ -7,7 +7,9 @@ import pyarrow as pa
 
 from tcptrace.analysis.header import check_batch, check_header
 from tcptrace.analysis.load import load
+from tcptrace.analysis.reconstruct import Reconstruction
 from tcptrace.analysis.validate import safe_part
+from tcptrace.tracer.schema import SCHEMA
 
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -19,7 +21,7 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
         source = pa.memory_map(str(path))
         reader = pa.ipc.open_stream(safe_part(source))
     except (pa.ArrowException, OSError, EOFError):
-        load(path)  # says what is wrong, or that the file is empty
+        load(path, Reconstruction())  # says what is wrong, or that the file is empty
         return
     with source:
         check_header(path, reader.schema)
@@ -30,3 +32,9 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
             except (StopIteration, pa.ArrowException, OSError, EOFError):
                 return
             yield batch
+
+
+def table(path: Path, count: int) -> pa.Table:
+    """Give the first ``count`` rows of a recording, all in memory."""
+    rows = [batch.select(SCHEMA.names) for batch in batches(path)]
+    return pa.Table.from_batches(rows).slice(0, count) if rows else SCHEMA.empty_table()

@@ -43,7 +43,7 @@ def summarise(view: View, findings: list[Finding] | None = None) -> dict[str, An
 
 def _recording(view: View) -> dict[str, Any]:
     recording = view.recording
-    told = bool(recording.header) or len(recording.table) > 0
+    told = bool(recording.header) or recording.count > 0
     return {
         "host": recording.header.get("host"),
         "kernel": recording.header.get("kernel"),
@@ -53,7 +53,7 @@ def _recording(view: View) -> dict[str, Any]:
         "duration_s": seconds((recording.ended - recording.started).total_seconds())
         if told
         else None,
-        "events": len(recording.table),
+        "events": recording.count,
         "lost": int(recording.lost),
         "complete": bool(recording.complete),
     }

@@ -15,7 +15,7 @@ LOST_PROBLEM_SHARE = 0.01
 
 def events_lost(view: View) -> Iterator[Finding]:
     """Say how much never reached the file."""
-    lost, kept = int(view.recording.lost), len(view.recording.table)
+    lost, kept = int(view.recording.lost), view.recording.count
     if not lost:
         return
     share = lost / (lost + kept)
@@ -41,7 +41,7 @@ def cut_off(view: View) -> Iterator[Finding]:
         id="recording-cut-off",
         severity=Severity.WARNING,
         title=f"The recording was cut off: {recording.problem or 'it has no end mark'}",
-        evidence=[{"events": len(recording.table), "last_event": utc(recording.ended)}],
+        evidence=[{"events": recording.count, "last_event": utc(recording.ended)}],
         why="What happened after the last event is not known, and neither is how much "
         "was lost; connections open then are shown as open.",
         advice="End a recording with Ctrl-C, --duration or its command's end, "

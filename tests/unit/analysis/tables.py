@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from tcptrace.analysis.filters import Filters, View, choose
 from tcptrace.analysis.observed import Observed
+from tcptrace.analysis.reconstruct import Found, Reconstruction
+from tcptrace.tracer.schema import SCHEMA
 
 START = pd.Timestamp("2026-11-20 19:00:00", tz="UTC")
 
@@ -221,9 +223,20 @@ class FakeRecording:
         return Observed(*times, self.lost, 0)
 
     @property
-    def table(self) -> pa.Table:
-        """The events as Arrow."""
-        return pa.Table.from_pandas(self.events, preserve_index=False)
+    def count(self) -> int:
+        """How many events there are."""
+        return len(self.events)
+
+    @property
+    def found(self) -> Found:
+        """What the events tell; columns that were not given are 0."""
+        reconstruction = Reconstruction()
+        given = self.events.to_dict("records")
+        nothing = {"family": 4, "comm": "", "cgroup": 0, "pid": 0, "detail": None}
+        nothing |= {"local_address": bytes(16), "remote_address": bytes(16)}
+        rows = [{**nothing, **row} for row in given]
+        reconstruction.add(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+        return reconstruction.finish()
 
 
 HEADER = {

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 
 from tcptrace.analysis import read
-from tcptrace.analysis.load import load
 from tcptrace.analysis.observed import ALWAYS, NEVER
 from tcptrace.analysis.recording import Recording
 from tcptrace.tracer.errors import RecordingError
@@ -348,7 +347,7 @@ def test_losses_are_counted_up_to_what_was_read_next(tmp_path: Path) -> None:
     parts = [told.table.slice(place, 3) for place in (0, 3, 6)]
     lost = [0, 5, 5]
     batches = [(part, {"lost": count}) for part, count in zip(parts, lost, strict=True)]
-    observed = load(write(tmp_path / "lost.arrows", told.header, batches))["observed"]
+    observed = read(write(tmp_path / "lost.arrows", told.header, batches)).observed
     assert observed.lost == 5
     assert observed.lost_until == told.rows[8]["time"]
 
@@ -356,7 +355,7 @@ def test_losses_are_counted_up_to_what_was_read_next(tmp_path: Path) -> None:
 def test_losses_counted_last_may_have_been_at_the_very_end(tmp_path: Path) -> None:
     told = story()
     path = write(tmp_path / "lost.arrows", told.header, [(told.table, {"lost": 2})])
-    assert load(path)["observed"].lost_until >= told.now
+    assert read(path).observed.lost_until >= told.now
 
 
 def test_reading_twice_gives_the_same_and_changes_nothing(tmp_path: Path) -> None:
