@@ -169,10 +169,11 @@ def checks() -> Iterator[Check]:
 
 
 def require_rights_and_bcc() -> None:
-    """Raise :class:`PreflightError` with the fix if one of the two is missing."""
+    """Raise :class:`PreflightError` with the fix if one of the two is missing, or forbidden."""
     for check, what in (
         (check_rights(), "recording needs root"),
         (check_bcc(), "the Python module bcc is missing"),
+        (_lockdown(), "lockdown is confidentiality, which forbids BPF to read the kernel"),
     ):
         if not check.ok:
             raise PreflightError(f"{what}: {check.fix}")

@@ -9,7 +9,8 @@ from tcptrace.analysis.text.layout import duration
 
 def ranges(rows: Sequence[tuple[str, float | None, float | None, float]]) -> Html:
     """Draw state, median, 95 % and longest on one log axis of seconds."""
-    points = [value for row in rows for value in row[1:] if value]
+    # A recording whose times contradict each other gives durations below 0.
+    points = [value for row in rows for value in row[1:] if value and value > 0]
     low = math.floor(math.log10(min(points))) if points else -6
     high = max(math.ceil(math.log10(max(points))) if points else 0, low + 1)
     left, width, step = 110, 720, 30
