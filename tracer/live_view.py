@@ -25,9 +25,10 @@ def owner(comm: str | None, pid: int | None) -> str:
 
 
 def endpoint(address: bytes, port: int) -> str:
-    """Write an address (16 bytes, IPv4 mapped) and a port."""
+    """Write an address (16 bytes, IPv4 mapped) and a port; 0 is one not known yet."""
     ip = ipaddress.IPv6Address(address.ljust(16, b"\0"))
-    return f"{ip.ipv4_mapped}:{port}" if ip.ipv4_mapped else f"[{ip}]:{port}"
+    told = port or _UNKNOWN
+    return f"{ip.ipv4_mapped}:{told}" if ip.ipv4_mapped else f"[{ip}]:{told}"
 
 
 def duration(nanoseconds: int) -> str:

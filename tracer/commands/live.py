@@ -16,6 +16,8 @@ from tcptrace.tracer.preflight import require_rights_and_bcc
 from tcptrace.tracer.selection import Selection, filter_options, taken_from
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tcptrace.tracer.live import Transition
     from tcptrace.tracer.stop import Stop
 
@@ -72,20 +74,22 @@ class _Feed:
 
     def poll(self) -> "Iterator[Transition]":
         """Take in what has happened; tell of each transition."""
-        batches = [self._capture.read()]
+        kept = self._chosen(self._capture.read())
+        self.rates.events += len(kept)
+        yield from self._take(kept)
         older = self._snapshot.poll()
         if older is not None:
-            batches.append(older)
-        for events in batches:
-            self.rates.events += len(events)
-            kept = events if self._keep is None else self._keep.push(events)
-            for told in self.sockets.push(kept):
-                self.rates.take(told)
-                yield told
-        if older is not None:
-            self.rates.events -= len(older)
+            yield from self._take(self._chosen(older))
             self.sockets.snapshot_done()
         yield from self.sockets.settle(time.monotonic_ns())
+
+    def _chosen(self, events: "np.ndarray") -> "np.ndarray":
+        return events if self._keep is None else self._keep.push(events)
+
+    def _take(self, events: "np.ndarray") -> "Iterator[Transition]":
+        for told in self.sockets.push(events):
+            self.rates.take(told)
+            yield told
 
     def close(self) -> None:
         """Give up a snapshot still under way."""

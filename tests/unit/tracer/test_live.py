@@ -187,6 +187,7 @@ def test_hostile_names_reach_no_terminal():
 
 def test_addresses_and_durations():
     assert endpoint(HERE, 80) == "10.0.0.1:80"
+    assert endpoint(HERE, 0) == "10.0.0.1:?"
     assert endpoint(bytes(15) + b"\x01", 80) == "[::1]:80"
     assert [duration(n) for n in (900, 1_500_000, 61_000_000_000)] == ["0.9 us", "1.5 ms", "61.0 s"]
 
