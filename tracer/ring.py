@@ -11,6 +11,7 @@ import mmap
 
 import numpy as np
 
+from tcptrace.tracer.fence import load_fence
 from tcptrace.tracer.layout import EVENT
 
 _BUSY = np.uint32(1 << 31)
@@ -32,6 +33,7 @@ class RingReader:
         self._consumer = np.frombuffer(self._consumer_map, np.uint64, 1)
         self._producer = np.frombuffer(self._data_map, np.uint64, 1)
         self._data = np.frombuffer(self._data_map, np.uint8, size, page)
+        self._fence = load_fence()
 
     def pending(self) -> int:
         """Count the records that wait to be read, those still being written included."""
@@ -44,6 +46,8 @@ class RingReader:
     def _complete(self) -> int:
         """Count the pending records before the first that is still being written."""
         position, count = int(self._consumer[0]), self.pending()
+        # The producer's position first, then the lengths it vouches for.
+        self._fence()
         start = position % len(self._data)
         if start + count * _RECORD.itemsize <= len(self._data):
             raw = self._data[start : start + count * _RECORD.itemsize]
@@ -60,8 +64,9 @@ class RingReader:
         Gives a structured array of dtype ``EVENT`` that owns its memory; empty if
         nothing is pending. Stops before a record that is still being written.
         """
-        # x86-64 keeps loads in order: lengths first, then the payloads they vouch for.
         size = self._complete() * _RECORD.itemsize
+        # Lengths first, then the payloads they vouch for.
+        self._fence()
         position = int(self._consumer[0])
         start = position % len(self._data)
         raw = self._data[start : start + size]
