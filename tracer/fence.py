@@ -16,7 +16,7 @@ _PRIVATE_EXPEDITED, _REGISTER_PRIVATE_EXPEDITED = 1 << 3, 1 << 4
 
 
 def load_fence(machine: str = platform.machine()) -> Callable[[], None]:
-    """Give what orders loads before it and loads after it; does nothing where they are ordered.
+    """Give what keeps loads before it before what comes after it; idle where they are so.
 
     Raises ``OSError`` if the kernel has no membarrier(2) (Linux 4.14) and one is needed.
     """
@@ -26,7 +26,7 @@ def load_fence(machine: str = platform.machine()) -> Callable[[], None]:
 
 
 def membarrier(number: int) -> Callable[[], None]:
-    """Register for membarrier(2), whose system call has this number; give the barrier."""
+    """Register this process and give the barrier; ``number``: of the system call."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(number, _REGISTER_PRIVATE_EXPEDITED, 0, 0):
         raise OSError(ctypes.get_errno(), "membarrier is not available")

@@ -73,6 +73,7 @@ class RingReader:
         if wrapped := size - len(raw):
             raw = np.concatenate([raw, self._data[:wrapped]])
         events = raw.view(_RECORD)["event"].copy().view(EVENT)
+        self._fence()  # all of it is read before the kernel may write there again
         self._consumer[0] = position + size
         return events
 
