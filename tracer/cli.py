@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tcptrace.tracer.errors import TcptraceError
+from tcptrace.tracer.printable import for_terminal
 
 #: Imported only when asked for: ``record`` must not pay for pandas.
 COMMANDS = {
@@ -63,5 +64,5 @@ def main(arguments: list[str] | None = None) -> Any:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except TcptraceError as error:
-        click.echo(f"tcptrace: {error}", err=True)
+        click.echo(f"tcptrace: {for_terminal(str(error))}", err=True)
         sys.exit(1)

@@ -17,7 +17,7 @@ import pytest
 from .duo import Duo
 from .lab import Lab
 from .net import wait_until
-from .record_run import Run
+from .record_run import RECORD, Run
 
 ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., Run]
@@ -207,3 +207,26 @@ def test_less_is_refused_in_one_line(
 
 def package(before: list[str], folder: Path) -> list[str]:
     return [*before, f"PYTHONPATH={folder / 'package'}"]
+
+
+def test_live_keeps_no_rights_either(folder: Path) -> None:
+    sudo = {"SUDO_UID": str(NOBODY.pw_uid), "SUDO_GID": str(NOBODY.pw_gid)}
+    command = [*RECORD[:-1], "live", "--netns", "1"]
+    with (folder / "out/said").open("wb") as said:
+        process = subprocess.Popen(
+            command, env=os.environ | sudo, stdout=said, stderr=said, cwd=folder
+        )
+    try:
+        wait_until(
+            lambda: process.poll() is not None or status(process.pid)["NoNewPrivs"] == "1",
+            what=lambda: (folder / "out/said").read_text(),
+            timeout=60,
+        )
+        found = status(process.pid)
+        assert found["Uid"] == str(NOBODY.pw_uid)
+        assert int(found["CapPrm"], 16).bit_count() == 1  # CAP_KILL
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -40,13 +40,19 @@ def command(top: bool, duration: float | None, **options: Any) -> None:
     anything with the connection yet; ? is unknown.
     """
     require_rights_and_bcc()
-    from tcptrace.tracer.capture import Capture
+    from tcptrace.tracer import privileges
+
+    with privileges.one_thread():
+        from tcptrace.tracer.capture import Capture
+    from tcptrace.tracer.output import calling_user
     from tcptrace.tracer.stop import Stop
 
     wanted = Selection(**taken_from(options))
     with Stop() as stop, Capture.start() as capture:
         deadline = None if duration is None else time.monotonic() + duration
         with contextlib.closing(_Feed(capture, wanted)) as feed:
+            # CAP_KILL: to give up the snapshot, which still has its rights.
+            privileges.restrict(("CAP_KILL",), calling_user())
             (_top if top else _lines)(feed, stop, deadline)
         if lost := feed.lost:
             click.echo(f"{lost:,} events were lost: tcptrace record keeps up with more", err=True)

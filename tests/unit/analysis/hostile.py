@@ -46,12 +46,12 @@ VALUES: tuple[Any, ...] = (
     *([], [[]], [None, {}], ["32768", "60999"], [1, 99999], {}, {"": None}, {"a": {"b": {}}}),
 )
 
-_HEADER_FIELDS = (
+HEADER_FIELDS = (
     *("format", "version", "host", "boot_id", "kernel", "arch", "cpus", "netns", "hz", "started"),
     *("clock_offset_ns", "command", "filters", "buffer_size", "probes", "notes", "reset_reasons"),
     *("sysctl", "mib", "names"),
 )
-_BATCH_FIELDS = (
+BATCH_FIELDS = (
     *("events", "lost", "final", "ended", "reason", "mib", "settling", "snapshots", "names"),
 )
 _SYSCTLS = ("tcp_fin_timeout", "tcp_tw_reuse", "tcp_max_tw_buckets", "ip_local_port_range")
@@ -302,9 +302,18 @@ def hostile_words(chance: random.Random) -> bytes:
     return _written(_header(chance, told), parts, compressed=False)
 
 
+def with_words(header: dict[str, Any], metadata: dict[str, Any]) -> bytes:
+    """A believable recording but for these words."""
+    told = _story(7)
+    parts: list[tuple[Any, dict[str, Any]]] = [
+        (part, metadata) for part in told.table.to_batches(max_chunksize=5)
+    ]
+    return _written(told.header | header, parts, compressed=False)
+
+
 def _header(chance: random.Random, told: Story) -> Any:
     header = dict(told.header)
-    for name in chance.sample(_HEADER_FIELDS, chance.randrange(4)):
+    for name in chance.sample(HEADER_FIELDS, chance.randrange(4)):
         header[name] = chance.choice(VALUES)
     if chance.random() < 0.5:
         header["sysctl"] = {name: chance.choice(VALUES) for name in _SYSCTLS}
@@ -318,7 +327,7 @@ def _header(chance: random.Random, told: Story) -> Any:
 
 
 def _batch_metadata(chance: random.Random) -> dict[str, Any]:
-    made = {name: chance.choice(VALUES) for name in chance.sample(_BATCH_FIELDS, 2)}
+    made = {name: chance.choice(VALUES) for name in chance.sample(BATCH_FIELDS, 2)}
     return made | ({"mib": _mib(chance)} if chance.random() < 0.3 else {})
 
 

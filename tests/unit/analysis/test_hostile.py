@@ -17,9 +17,12 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tcptrace.analysis import read
 from tcptrace.tracer.cli import cli
@@ -151,3 +154,32 @@ def test_any_recording_is_reported_or_refused_in_one_line(shard: int, tmp_path: 
     wanted = range(CASES) if one is None else [int(one)]
     for number in wanted[shard::SHARDS]:
         try_case(number, tmp_path)
+
+
+#: Any JSON at all; among the keys those that mean something.
+KEYS = st.sampled_from([*hostile.HEADER_FIELDS, *hostile.BATCH_FIELDS, "TcpExt", "TW", "attached"])
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(KEYS | st.text(), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(header=st.dictionaries(KEYS, JSON), metadata=st.dictionaries(KEYS, JSON))
+def test_any_json_in_header_and_metadata_does_no_harm(
+    header: dict[str, Any], metadata: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "any.arrows"
+    path.write_bytes(hostile.with_words(header | {"format": 1}, metadata))
+    for use in (("report", "--json"), ("report", "--by", "unit")):
+        done = CliRunner().invoke(cli, [use[0], str(path), *use[1:]])
+        assert done.exit_code == 0, done.exception
+        check_output(use, done.stdout, done.stderr, tmp_path)
