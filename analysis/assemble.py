@@ -65,6 +65,9 @@ class Rows:
         self.life = column(chosen, no_life, no_wait)
         self.wait = column(wait_of_life[chosen], orphans, no_wait)
         self.snapshot = column(snapshots.of_life[chosen], no_life, idle)
+        self._life_place, self._wait_place = np.maximum(self.life, 0), np.maximum(self.wait, 0)
+        self._without_life = np.flatnonzero(self.life < 0)
+        self._without_wait = np.flatnonzero(self.wait < 0)
         self.first = first[order]
         #: Known from snapshots alone.
         self.idle = (self.life < 0) & (self.wait < 0)
@@ -87,11 +90,23 @@ class Rows:
 
     def of_life(self, values: np.ndarray, otherwise: Any) -> np.ndarray:
         """Spread a value per life over the rows."""
-        return spread(values, self.life, otherwise)
+        return self._spread(values, self._life_place, self._without_life, otherwise)
 
     def of_wait(self, values: np.ndarray, otherwise: Any) -> np.ndarray:
         """Spread a value per timewait socket over the rows."""
-        return spread(values, self.wait, otherwise)
+        return self._spread(values, self._wait_place, self._without_wait, otherwise)
+
+    @staticmethod
+    def _spread(
+        values: np.ndarray, place: np.ndarray, without: np.ndarray, otherwise: Any
+    ) -> np.ndarray:
+        """Do as ``columns.spread`` does, which would look for the places every time."""
+        dtype = np.result_type(values.dtype, type(otherwise))
+        if not len(values):
+            return np.full(len(place), otherwise, dtype)
+        result: np.ndarray = values[place].astype(dtype, copy=False)
+        result[without] = otherwise
+        return result
 
     def of_socket(self, name: str) -> np.ndarray:
         """Give what a row's four-tuple or namespace is, by its name in ``EventArrays``."""

@@ -10,9 +10,11 @@ _CENSORED = ["none", "left", "right", "both"]
 
 def spread(values: np.ndarray, index: np.ndarray, otherwise: Any) -> np.ndarray:
     """Give ``values[index]``, and `otherwise` where the index is negative."""
-    result = np.full(len(index), otherwise, np.result_type(values.dtype, type(otherwise)))
-    seen = index >= 0
-    result[seen] = values[index[seen]]
+    dtype = np.result_type(values.dtype, type(otherwise))
+    if not len(values):
+        return np.full(len(index), otherwise, dtype)
+    result: np.ndarray = values[np.maximum(index, 0)].astype(dtype, copy=False)
+    result[index < 0] = otherwise
     return result
 
 
@@ -31,12 +33,27 @@ def words(codes: np.ndarray, texts: tuple[str | None, ...]) -> pd.Categorical:
 def names(codes: np.ndarray, known: np.ndarray, texts: list[str]) -> pd.Categorical:
     """Name codes of a list that may hold a name twice; null where not known."""
     where, distinct = pd.factorize(np.array([*texts, ""], object))
-    lookup = np.where(known, where[np.where(known, codes, 0)], -1)
-    used, compact = np.unique(lookup, return_inverse=True)
-    offset = int(len(used) > 0 and used[0] == -1)
-    return pd.Categorical.from_codes(
-        compact - offset, pd.Index(distinct[used[offset:]], dtype=object)
-    )
+    chosen = where[codes[known]]
+    used = np.flatnonzero(np.bincount(chosen, minlength=1))[: len(chosen)]
+    compact = np.zeros(len(distinct), np.int64)
+    compact[used] = np.arange(len(used))
+    result = np.full(len(codes), -1)
+    result[known] = compact[chosen]
+    return pd.Categorical.from_codes(result, pd.Index(distinct[used], dtype=object))
+
+
+def distinct(numbers: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the different numbers among those known, in order, and each entry's place there.
+
+    The place of what is not known is 0.
+    """
+    places, found = pd.factorize(numbers[known])
+    order = np.argsort(found)
+    rank = np.empty(len(found), np.int64)
+    rank[order] = np.arange(len(found))
+    result = np.zeros(len(numbers), np.int64)
+    result[known] = rank[places]
+    return found[order], result
 
 
 def nullable(values: np.ndarray, known: np.ndarray) -> Any:

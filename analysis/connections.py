@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tcptrace.analysis import outcomes as how
 from tcptrace.analysis.assemble import TIME_WAIT_ENDS, UNSEEN, Rows, timers_attached
-from tcptrace.analysis.columns import censored, names, nullable, utc, words
+from tcptrace.analysis.columns import censored, distinct, names, nullable, utc, words
 from tcptrace.analysis.durations import state_seconds, time_wait_seconds
 from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
 from tcptrace.analysis.pairs import conversations
@@ -201,20 +201,21 @@ def _connections(rows: Rows) -> pd.DataFrame:
             "time_wait_end": words(rows.end_code, TIME_WAIT_ENDS),
             "time_wait_restarts": nullable(rows.of_wait(rows.waits.restarts, 0), rows.in_time_wait),
             "censored": censored(old_start, (rows.outcome == how.OPEN) | rows.still_waiting),
-        }
+        },
+        copy=False,
     )
 
 
 def _errors(rows: Rows) -> pd.Categorical:
     number = rows.of_life(rows.lives.error, 0)
-    distinct, code = np.unique(number, return_inverse=True)
-    errors = [errno.errorcode.get(int(value), f"errno {value}") for value in distinct]
+    values, code = distinct(number, number != 0)
+    errors = [errno.errorcode.get(int(value), f"errno {value}") for value in values]
     return names(code, number != 0, errors)
 
 
 def _reset_reasons(rows: Rows) -> pd.Categorical:
     number = rows.of_life(rows.lives.reset_reason, NEVER)
-    distinct, code = np.unique(number, return_inverse=True)
+    values, code = distinct(number, number != NEVER)
     named = rows.header.get("reset_reasons", {})
-    reasons = [str(named.get(str(value), f"reason {value}")) for value in distinct]
+    reasons = [str(named.get(str(value), f"reason {value}")) for value in values]
     return names(code, number != NEVER, reasons)

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tcptrace.analysis.columns import distinct
 from tcptrace.tracer.schema import KINDS, SCHEMA, STATES
 
 _V6 = 1 << 32  # codes below are IPv4 addresses themselves
@@ -63,13 +64,13 @@ class EventArrays:
     def address_texts(self, codes: np.ndarray, known: np.ndarray | None = None) -> pd.Categorical:
         """Write address codes as text, null where not known; IPv4-mapped ones as IPv4."""
         known = np.ones(len(codes), bool) if known is None else known
-        where = np.full(len(codes), -1)
-        distinct, where[known] = np.unique(codes[known], return_inverse=True)
+        values, where = distinct(codes, known)
+        where[~known] = -1
         texts = [
             str(ipaddress.IPv4Address(int(code)))
             if code < _V6
             else str(ipaddress.IPv6Address(self.ipv6[code - _V6].tobytes()))
-            for code in distinct
+            for code in values
         ]
         return pd.Categorical.from_codes(where, categories=pd.Index(texts, dtype=object))
 
@@ -102,7 +103,11 @@ def _codes(column: Any, names: tuple[str, ...], unknown: int) -> np.ndarray:
         lookup = np.array([*table, unknown], np.int8)
         indices = chunk.indices.fill_null(len(table)) if chunk.null_count else chunk.indices
         parts.append(lookup[indices.to_numpy(zero_copy_only=False)])
-    return np.concatenate(parts) if parts else np.empty(0, np.int8)
+    return _joined(parts) if parts else np.empty(0, np.int8)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class Decoder:
@@ -125,10 +130,8 @@ class Decoder:
             column = table[name]
             if column.null_count:
                 column = pc.fill_null(column, 0)
-            return np.concatenate(
-                [chunk.to_numpy(zero_copy_only=False) for chunk in column.chunks]
-                or [pa.array([], SCHEMA.field(name).type).to_numpy(zero_copy_only=False)]
-            )
+            chunks = column.chunks or [pa.array([], SCHEMA.field(name).type)]
+            return _joined([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
 
         first, self.rows = self.rows, self.rows + len(table)
         comm = self.words(table["comm"])

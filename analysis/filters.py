@@ -1,8 +1,9 @@
 """Choose connections: what ``--port``, ``--comm`` and the rest mean for tables."""
 
 import ipaddress
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -10,6 +11,8 @@ from tcptrace.analysis.recording import Recording
 from tcptrace.tracer.selection import Network, Selection, filter_options, kernel_comm, taken_from
 
 __all__ = ["Filters", "View", "choose", "filter_options", "filters_from"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,14 @@ class View:
     connections: pd.DataFrame
     time_wait: pd.DataFrame
     filters: Filters = Filters()
+    _made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, what: Hashable, make: Callable[[], T]) -> T:
+        """Give what ``make`` makes of this view, made only once; ``what``: its name."""
+        if what not in self._made:
+            self._made[what] = make()
+        made: T = self._made[what]
+        return made
 
 
 def choose(recording: Recording, filters: Filters) -> View:

@@ -14,7 +14,7 @@ from tcptrace.analysis.continuity import another_socket
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.marks import BIRTH, IS_STATE, RESET_RECEIVED
 from tcptrace.analysis.observed import ALWAYS, NEVER
-from tcptrace.analysis.order import order_within
+from tcptrace.analysis.order import numbered, order_within
 from tcptrace.analysis.tuples import last_before
 from tcptrace.tracer.schema import STATE
 
@@ -129,7 +129,7 @@ def group(events: EventArrays, found: ByAddress, mark: np.ndarray) -> Grouping:
     births = _births(mark, starts, states)
     # Where events were lost, the end of one life and the birth of the next may be among them.
     births[states[another_socket(events, found.rows[full[states]])]] = True
-    part = np.cumsum(births) - 1
+    part = numbered(births)
     # A life is made of transitions; errors and resets alone make none.
     state_part = part[states]
     new = changes(state_part)
@@ -144,7 +144,7 @@ def group(events: EventArrays, found: ByAddress, mark: np.ndarray) -> Grouping:
         belongs = np.zeros(len(others), bool)
     return Grouping(
         states=full[states],
-        life=np.cumsum(new) - 1,
+        life=numbered(new),
         begin=begin,
         end=end,
         start=full[np.flatnonzero(births)[parts]],
@@ -157,7 +157,7 @@ def _births(mark: np.ndarray, starts: np.ndarray, states: np.ndarray) -> np.ndar
     """Mark the first event of every life of a full socket."""
     births: np.ndarray = starts | (mark & BIRTH != 0)
     # After CLOSE only a birth can follow: if it was not recorded, this is another life.
-    page = np.cumsum(starts)
+    page = numbered(starts)
     closes = mark[states] & 1 << STATE["CLOSE"] != 0
     after = closes[:-1] & (page[states[1:]] == page[states[:-1]])
     births[states[1:][after]] = True

@@ -35,3 +35,12 @@ def order_within(groups: np.ndarray, times: np.ndarray) -> np.ndarray:
     order = stable_order(times)
     result: np.ndarray = order[stable_order(groups[order])]
     return result
+
+
+def numbered(begins: np.ndarray) -> np.ndarray:
+    """Give each element the number of its group, from 0 on.
+
+    ``begins``: whether an element is its group's first; the very first is.
+    """
+    first = np.flatnonzero(begins)
+    return np.repeat(np.arange(len(first)), np.diff(first, append=len(begins)))

@@ -15,7 +15,12 @@ def ports_in_use(view: View, ephemeral: tuple[int, int]) -> pd.DataFrame:
     Columns: those of ``DESTINATION`` and ``peak``; one row per destination, the
     most ports first. Connections known to be servers' hold no port of their own.
     """
-    connections = view.connections
+    return view.once(("ports_in_use", ephemeral), lambda: _ports_in_use(view, ephemeral))
+
+
+def _ports_in_use(view: View, ephemeral: tuple[int, int]) -> pd.DataFrame:
+    needed = [*DESTINATION, "role", "local_port", "connection", "opened", "closed"]
+    connections = view.connections[needed]
     clients = connections[
         (connections["role"] != "server")
         & connections["local_port"].between(*ephemeral).fillna(False).astype(bool)

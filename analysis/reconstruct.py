@@ -15,6 +15,7 @@ from tcptrace.analysis.describe import describe
 from tcptrace.analysis.events import Decoder, EventArrays
 from tcptrace.analysis.lives import Grouping, Lives, group
 from tcptrace.analysis.marks import BROKEN, ERROR, RESET_SENT, marks
+from tcptrace.analysis.order import numbered
 from tcptrace.tracer.schema import KIND, SCHEMA, STATE
 
 #: Events looked at together: enough to be quick, few enough for the processor's cache.
@@ -69,7 +70,9 @@ class Reconstruction:
         """Give what was found; nothing can be added then."""
         self._digest(final=True)
         lives = Lives.concatenate(self._lives)
+        self._lives = []
         events = EventArrays.concatenate(self._kept)
+        self._kept = []
         ranked = self._decoder.ranked
         lives = replace(lives, local=ranked(lives.local), remote=ranked(lives.remote))
         order = np.argsort(events.row, kind="stable")
@@ -120,7 +123,7 @@ class Reconstruction:
         """
         first = np.flatnonzero(found.begins)
         end = np.append(first[1:], len(found.rows)) if len(first) else first
-        address = np.cumsum(found.begins) - 1
+        address = numbered(found.begins)
         waits = np.flatnonzero(found.timewait)
         place = np.searchsorted(waits, end) - 1
         last_wait = waits[place] if len(waits) else place

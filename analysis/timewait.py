@@ -15,6 +15,7 @@ from tcptrace.analysis.columns import spread
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.lives import Lives, living
 from tcptrace.analysis.observed import ALWAYS, NEVER, STALE
+from tcptrace.analysis.order import numbered, order_within, stable_order
 from tcptrace.analysis.rearms import SECOND, beginnings
 from tcptrace.analysis.tuples import last_before
 from tcptrace.tracer.schema import KIND, STATE, TIMEWAIT_SECONDS
@@ -97,7 +98,9 @@ def find_time_waits(
     A timewait socket has its four-tuple to itself, so that, and not its address, is
     what its events are sorted by: a snapshot's rows have no address.
     """
-    order = np.lexsort((rows, events.time[rows], row_ids))
+    rows_first = stable_order(rows)
+    rows, row_ids = rows[rows_first], row_ids[rows_first]
+    order = order_within(row_ids, events.time[rows])
     all_rows, all_ids = rows[order], row_ids[order]
     signs = np.isin(events.kind[all_rows], (KIND["reset_sent"], KIND["timewait_reused"]))
     rows, row_ids = _without_stale(events, all_rows[~signs], all_ids[~signs])
@@ -116,7 +119,7 @@ def find_time_waits(
     goes_on |= cancelled & together & starts[1:] & (life[1:] < 0)
     births[1:] = (row_ids[1:] != row_ids[:-1]) | ~goes_on
 
-    group = np.cumsum(births) - 1
+    group = numbered(births)
     first = np.flatnonzero(births)
     last = np.append(first[1:], len(rows)) - 1 if len(first) else first
     begun = beginnings(events, rows, first, group, hz)

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+_IPV4_END = 1 << 32
+
 
 def _dense(values: np.ndarray) -> np.ndarray:
     return pd.factorize(values)[0].astype(np.int64)
@@ -20,7 +22,10 @@ def tuple_ids(
     Arrays of one length; addresses as codes of ``EventArrays``. Exact, no hashing
     of several fields into one.
     """
-    addresses = _dense(_dense(local) << 32 | _dense(remote))
+    if len(local) and max(local.max(), remote.max()) < _IPV4_END:
+        addresses = _dense(local.astype(np.uint64) << np.uint64(32) | remote.astype(np.uint64))
+    else:
+        addresses = _dense(_dense(local) << 32 | _dense(remote))
     ports = local_port.astype(np.int64) << 16 | remote_port.astype(np.int64)
     return _dense(_dense(_dense(netns) << 32 | ports) << 32 | addresses)
 
