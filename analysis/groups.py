@@ -90,7 +90,7 @@ def grouped_by(view: View, key: str) -> list[dict[str, Any]]:
     return [
         {
             key: _name(row, key),
-            **({"name": names.get(_name(row, key))} if key == "netns" else {}),
+            **({"name": names.get(integer_or_none(row.netns) or 0)} if key == "netns" else {}),
             **{
                 column: int(getattr(row, column)) if watched or column != "time_wait" else None
                 for column in counts.columns

@@ -122,8 +122,8 @@ def _attend(channel: socket.socket, process: "subprocess.Popen[bytes]") -> None:
     """Wait for its end, or bring it about."""
     ended = os.pidfd_open(process.pid)
     try:
-        while ended not in (ready := select.select([channel, ended], [], [])[0]):
-            message = ready[0].recv(_MESSAGE)
+        while ended not in select.select([channel.fileno(), ended], [], [])[0]:
+            message = channel.recv(_MESSAGE)
             process.kill()
             if not message:
                 break
