@@ -82,7 +82,8 @@ def many_resets(view: View) -> Iterator[Finding]:
     yield Finding(
         id="many-resets",
         severity=Severity.WARNING,
-        title=f"{total:,} of {ended:,} connection ends that closed were reset ({total / ended:.0%})",
+        title=f"{total:,} of {ended:,} connection ends that closed were reset "
+        f"({total / ended:.0%})",
         evidence=evidence,
         why="A reset throws away data not yet delivered, on both sides, and the program "
         "at the other end gets ECONNRESET.",
