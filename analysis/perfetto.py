@@ -89,7 +89,7 @@ def _slices(found: list[Step]) -> list[_Slice]:
     """Place the states one after the other; where two overlap, the later one begins."""
     ended = [round((step.time + step.seconds) * 1e9) for step in found]
     began = [round(step.time * 1e9) for step in found]
-    after = [*began[1:], max([*ended, 0])]
+    after = [*began[1:], max([*ended, 0])][: len(began)]
     return [
         _Slice(begin, max(begin, min(end, follower)), step)
         for begin, end, follower, step in zip(began, ended, after, found, strict=True)
