@@ -8,6 +8,7 @@ from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.cases import long_in_close_wait, stuck_in_fin_wait_2
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
 from tcptrace.analysis.services import endpoint
+from tcptrace.analysis.states import LEFT, STATE_COLUMNS
 from tcptrace.analysis.values import integer_or_none, rows, seconds, text_or_none
 
 #: From here on it is no slow answer any more but a forgotten socket.
@@ -20,7 +21,7 @@ def close_wait_leak(view: View) -> Iterator[Finding]:
     if late.empty:
         return
     still = late["outcome"] == "open"
-    longest = float(late["close_wait_s"].max())
+    longest = _longest(late, "CLOSE_WAIT")
     keys = ["comm", "pid", "remote_address"]
     table = (
         late.assign(still=still)
@@ -35,8 +36,7 @@ def close_wait_leak(view: View) -> Iterator[Finding]:
     yield Finding(
         id="close-wait-leak",
         severity=Severity.PROBLEM if forgotten else Severity.WARNING,
-        title=f"{several(count or len(late), 'connection')} {told}, "
-        f"the longest for {longest:,.1f} s",
+        title=f"{several(count or len(late), 'connection')} {told}, the longest for {longest}",
         evidence=[
             {
                 "comm": text_or_none(row.comm),
@@ -64,12 +64,12 @@ def fin_wait_2_stuck(view: View) -> Iterator[Finding]:
         return
     table = _by_peer(stuck)
     given_up = int((stuck["outcome"] != "open").sum())
-    longest = float(stuck["fin_wait_2_s"].max())
+    longest = _longest(stuck, "FIN_WAIT_2")
     yield Finding(
         id="fin-wait-2-stuck",
         severity=Severity.WARNING,
         title=f"{several(len(stuck), 'close')} waited long for the peer's FIN in FIN_WAIT_2, "
-        f"the longest {longest:,.1f} s ({given_up:,} over)",
+        f"the longest {longest} ({given_up:,} over)",
         evidence=[
             {
                 "comm": text_or_none(row.comm),
@@ -86,6 +86,15 @@ def fin_wait_2_stuck(view: View) -> Iterator[Finding]:
         "and close().",
         source="RFC 9293 section 3.6; Documentation/networking/ip-sysctl.rst (tcp_fin_timeout)",
     )
+
+
+def _longest(stuck: pd.DataFrame, state: str) -> str:
+    """Write the longest stay; of one that was there before the recording, a lower bound."""
+    row = stuck.loc[stuck[STATE_COLUMNS[state]].idxmax()]
+    names = list(STATE_COLUMNS)
+    earlier = [STATE_COLUMNS[name] for name in names[: names.index(state)]]
+    older = row["censored"] in LEFT and bool(row[earlier].isna().all())
+    return f"{'at least ' if older else ''}{row[STATE_COLUMNS[state]]:,.1f} s"
 
 
 def _by_peer(stuck: pd.DataFrame) -> pd.DataFrame:

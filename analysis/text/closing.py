@@ -121,7 +121,7 @@ def close_wait(summary: dict[str, Any], *, verbose: bool) -> list[Text]:
     leaks = found["leaks"]
     lines = [
         heading("CLOSE_WAIT", f"{number(found['now'])} now"),
-        line(f"longest {duration(found['longest_s'])}; leaks {number(len(leaks))}"),
+        line(f"longest seen {duration(found['longest_s'])}; leaks {number(len(leaks))}"),
     ]
     if leaks:
         rows = [

@@ -215,7 +215,7 @@ TIME_WAIT  1 begun
   ports     at most 1 of 28,232 at once held towards 10.0.0.2:80
 
 CLOSE_WAIT  0 now
-  longest 98.0 ms; leaks 0
+  longest seen 98.0 ms; leaks 0
 
 TIME IN EACH STATE  -: most were still in it at the end
   state        ends   median      p95  longest seen
@@ -276,7 +276,7 @@ TIME_WAIT  2 begun
   ports     at most 2 of 28,232 at once held towards 10.0.0.2:80
 
 CLOSE_WAIT  1 now
-  longest 66.2 s; leaks 1
+  longest seen 66.2 s; leaks 1
   program  pid  local        peer               age
   leaky    200  10.0.0.2:80  10.0.0.1:40001  66.2 s
 

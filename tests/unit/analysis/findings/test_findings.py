@@ -168,6 +168,22 @@ def test_a_late_close_is_told_but_is_no_problem_any_more():
     assert finding.evidence[0]["still_open"] == 0
 
 
+def test_an_age_is_a_lower_bound_if_it_was_there_before_the_recording():
+    older = {
+        **LEAK,
+        "opened": None,
+        "established": None,
+        "syn_recv_s": None,
+        "established_s": None,
+        "censored": "both",
+    }
+    assert "for at least 66.2 s" in found(older)["close-wait-leak"].title
+    seen_before = {**older, "established_s": 1.0}
+    assert "for 66.2 s" in found(seen_before)["close-wait-leak"].title
+    stuck = {**older, "close_wait_s": None, "fin_wait_2_s": 50.0, "state": "FIN_WAIT_2"}
+    assert "longest at least 50.0 s" in found(stuck)["fin-wait-2-stuck"].title
+
+
 def test_a_short_close_wait_is_no_leak():
     assert "close-wait-leak" not in found({**LEAK, "close_wait_s": 4.9})
 
