@@ -69,13 +69,14 @@ def steps(
     y_format: Callable[[float], str] = lambda value: number(round(value)),
     x_top: float | None = None,
     x_from: float = 0.0,
+    known_to: float | None = None,
     y_top: float | None = None,
     limit: tuple[float, str] | None = None,
     divide: tuple[float, str] | None = None,
     marks: Sequence[tuple[float, float]] = (),
     guides: Sequence[tuple[float, float, str]] = (),
 ) -> Html:
-    """Draw a step line: ``y[i]`` holds from ``x[i]`` on, until ``x_top``.
+    """Draw a step line: ``y[i]`` holds from ``x[i]`` on, until ``known_to`` or ``x_top``.
 
     ``limit``: a horizontal line and its label; ``divide``: a vertical one. ``marks``:
     small ticks on the line (censored lives). ``guides``: points with a label (medians).
@@ -92,7 +93,7 @@ def steps(
     for place, (across, up) in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
         path.append(f"{'H' if place else 'M'}{frame.x(across):.1f}")
         path[-1] += f"V{frame.y(up):.1f}" if place else f" {frame.y(up):.1f}"
-    path.append(f"H{frame.x(right):.1f}")
+    path.append(f"H{frame.x(right if known_to is None else known_to):.1f}")
     return tag(
         "svg",
         tag("title", title),

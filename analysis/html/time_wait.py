@@ -126,6 +126,7 @@ def _survival(view: View) -> list[Html]:
             y_format=lambda value: f"{value:.0%}",
             x_top=last + (0.04 * (last - x_from) or 1.0),
             x_from=x_from,
+            known_to=last,
             y_top=1.0,
             marks=marks,
             guides=guides,

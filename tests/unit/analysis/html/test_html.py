@@ -161,6 +161,14 @@ def test_a_part_of_a_curve_is_drawn_in_full():
     assert part.count("V") > 10 * whole.count("V")
 
 
+def test_no_line_is_drawn_beyond_what_was_seen():
+    x, y = np.array([0.0, 8.0]), np.array([1.0, 1.0])
+    whole = steps(x, y, title="", x_title="", x_top=10.0)
+    known = steps(x, y, title="", x_title="", x_top=10.0, known_to=8.0)
+    ends = [float(re.search(r'H([\d.]+)" class="line"', drawn)[1]) for drawn in (whole, known)]
+    assert ends[1] == pytest.approx(ends[0] - 0.2 * (ends[0] - 78))
+
+
 def test_lives_that_end_together_are_also_drawn_close_up():
     assert "The same, from 59.6 s on" in tiny()
     early = {**CLIENT, "time_wait_s": 10.0, "time_wait_end": "reused_syn"}
