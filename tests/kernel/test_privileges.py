@@ -115,6 +115,8 @@ def test_under_sudo_it_goes_on_as_the_calling_user(lab: Lab, start: Start, folde
     recording = run.read()
     assert recording.final["snapshots"] == {"start": None, "end": None}
     assert recording.final["mib"]["Tcp"]
+    names = recording.header["names"]["netns"]
+    assert names[str(duo.pair.client.inode)] == duo.pair.client.name
     rows = recording.connections
     assert len(rows[rows["netns"] == duo.pair.client.inode]) == 1
 

@@ -30,7 +30,7 @@ from tcptrace.tracer.errors import RecordingError, TcptraceError
 
 from . import hostile
 
-CASES = int(os.environ.get("TCPTRACE_FUZZ_CASES", "480"))
+CASES = int(os.environ.get("TCPTRACE_FUZZ_CASES", "320"))
 SHARDS = 8
 #: Of so many cases one is given to a command, by turns; of the others the tables are made. No
 #: divisor of the number of ways: else some never met a command.
@@ -168,7 +168,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 @settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
