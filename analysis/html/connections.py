@@ -66,7 +66,8 @@ def connection_table(view: View) -> Html:
         ),
         tag("noscript", "The table needs JavaScript; all else on this page does not."),
         _data(chosen, view.recording.started),
-        note="Press a row to see its ladder: every state, both ends where both were recorded.",
+        note="Press a row to see its ladder: every state, both ends where both were recorded. "
+        "After > the time is a lower bound: not seen from its beginning, or not to its end.",
     )
 
 

@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import json
 import os
+import select
 import shutil
 import subprocess
 from contextlib import suppress
@@ -15,6 +16,9 @@ from types import TracebackType
 from typing import Any
 
 CHROMIUM = shutil.which("chromium")
+
+#: Longer than anything takes on a busy machine, s.
+PATIENCE = 180
 
 _FLAGS = (
     "--headless",
@@ -54,8 +58,8 @@ class Browser:
         self._session: str | None = None
         # Chromium reads from its descriptor 3 and writes to its 4.
         from_us, self._to = _pipe()
-        read, to_us = _pipe()
-        self._read = os.fdopen(read, "rb")
+        self._from, to_us = _pipe()
+        self._unread = bytearray()
         command = f'exec "$@" 3<&{from_us} 4>&{to_us} {from_us}<&- {to_us}>&-'
         self._process = subprocess.Popen(
             ["bash", "-c", command, "-", CHROMIUM, *_FLAGS, f"--user-data-dir={folder}"],
@@ -66,13 +70,18 @@ class Browser:
         )
         os.close(from_us)
         os.close(to_us)
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
 
     def __enter__(self) -> Browser:
+        try:
+            target = self.call("Target.createTarget", url="about:blank")["targetId"]
+            attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+            self._session = attached["sessionId"]
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                self.call(f"{domain}.enable")
+        except BaseException:
+            self._process.kill()
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -81,16 +90,19 @@ class Browser:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with suppress(BrokenPipeError, EOFError):
+        with suppress(BrokenPipeError, EOFError, TimeoutError):
             self._session = None
             self.call("Browser.close")
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+        self._end()
+
+    def _end(self) -> None:
+        self._process.wait()
         os.close(self._to)
-        self._read.close()
+        os.close(self._from)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the protocol and wait for its result."""
@@ -145,13 +157,15 @@ class Browser:
         return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"])
 
     def _next(self) -> dict[str, Any]:
-        parts = bytearray()
-        while not parts.endswith(b"\0"):
-            byte = self._read.read(1)
-            if not byte:
+        while b"\0" not in self._unread:
+            if not select.select([self._from], [], [], PATIENCE)[0]:
+                raise TimeoutError(f"chromium has said nothing for {PATIENCE} s")
+            part = os.read(self._from, 1 << 20)
+            if not part:
                 raise EOFError("chromium has ended")
-            parts += byte
-        message: dict[str, Any] = json.loads(parts[:-1])
+            self._unread += part
+        text, _, self._unread = self._unread.partition(b"\0")
+        message: dict[str, Any] = json.loads(text)
         self._note(message.get("method"), message.get("params", {}))
         return message
 
