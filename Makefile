@@ -30,7 +30,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 AS_ROOT := $(if $(SUDO),$(SUDO) env PYTHONDONTWRITEBYTECODE=1 \
 	HYPOTHESIS_STORAGE_DIRECTORY=/root/.cache/hypothesis)
 
-.PHONY: help setup demo test lint fuzz bench install uninstall packages test-packages
+.PHONY: help setup demo test lint fuzz bench soak install uninstall packages test-packages
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,10 @@ lint: .venv/test-stamp  ## style (ruff) and types (mypy --strict)
 
 fuzz: .venv/test-stamp  ## 50,000 hostile recordings (an hour on one core)
 	@TCPTRACE_FUZZ_CASES=50000 $(BIN)/pytest -p no:cacheprovider tests/unit/analysis/test_hostile.py
+
+soak: setup  ## record mixed load for long: memory and descriptors flat, nothing missing; MINUTES=3
+	@.ci/debian-packages gcc libc6-dev
+	@$(AS_ROOT) $(BIN)/python tests/soak/run.py --minutes $(or $(MINUTES),20)
 
 bench: setup  ## measure tcptrace beside its peers (20 minutes on an idle machine)
 	@$(AS_ROOT) $(BIN)/python tests/bench/run.py
