@@ -26,7 +26,10 @@ def active_closers(view: View) -> list[dict[str, Any]]:
     ``closes``: connections closed by this side (``local``, ``both``), resets included.
     ``time_wait``: TIME_WAITs that this gave this side, None where they were not watched.
     """
-    closers = view.connections[view.connections["closed_by"].isin(["local", "both"])]
+    needed = ["comm", "role", "local_port", "remote_address", "remote_port"]
+    needed += ["time_wait_began", "time_wait_end"]
+    active = view.connections["closed_by"].isin(["local", "both"])
+    closers = view.connections.loc[active, needed]
     ports = service_ports(closers, ephemeral_range(view.recording.header))
     keyed = closers[["comm", "role", "remote_address"]].join(ports)
     keyed = keyed.assign(began=had_time_wait(closers))

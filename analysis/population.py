@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from tcptrace.analysis.order import order_within, stable_order
+
 
 def population(
     began: pd.Series, ended: pd.Series, started: pd.Timestamp, stopped: pd.Timestamp
@@ -15,15 +17,15 @@ def population(
     """
     if began.empty:
         return pd.Series(dtype="int64", index=pd.DatetimeIndex([], tz="UTC"))
-    begins = _from(began, started)
-    ends = ended.fillna(stopped + pd.Timedelta(1, "ns"))
-    steps = pd.concat(
-        [
-            pd.Series(1, index=pd.DatetimeIndex(begins)),
-            pd.Series(-1, index=pd.DatetimeIndex(ends)),
-        ]
-    )
-    return steps.groupby(level=0).sum().cumsum().loc[:stopped].astype("int64")
+    ends = _nanoseconds(ended.fillna(stopped + pd.Timedelta(1, "ns")))
+    times = np.concatenate([ends, _nanoseconds(_from(began, started))])
+    step = np.repeat(np.array([-1, 1]), len(ends))
+    order = stable_order(times)
+    times, running = times[order], np.cumsum(step[order])
+    last = np.flatnonzero(np.append(times[1:] != times[:-1], True))
+    last = last[times[last] <= stopped.as_unit("ns").value]
+    counts = running[last]
+    return pd.Series(counts, index=pd.DatetimeIndex(times[last].view("M8[ns]"), tz="UTC"))
 
 
 def peaks(
@@ -37,16 +39,21 @@ def peaks(
     if groups.empty:
         return pd.Series(dtype="int64")
     open_ended = np.iinfo("int64").max
-    begins = _from(began, started).dt.as_unit("ns").astype("int64")
-    ends = ended.dt.as_unit("ns").astype("int64").where(ended.notna(), open_ended)
-    group = np.concatenate([groups.to_numpy(), groups.to_numpy()])
-    time = np.concatenate([begins.to_numpy(), ends.to_numpy()])
-    step = np.repeat(np.array([1, -1]), len(groups))
+    ends = np.where(ended.isna(), open_ended, _nanoseconds(ended))
     # An end comes before a start of the same instant: a port given back and taken.
-    order = np.lexsort((step, time, group))
+    group = np.concatenate([groups.to_numpy(), groups.to_numpy()])
+    time = np.concatenate([ends, _nanoseconds(_from(began, started))])
+    step = np.repeat(np.array([-1, 1]), len(groups))
+    order = order_within(group, time)
     group, running = group[order], np.cumsum(step[order])
     # Each group's steps add up to 0, so the running sum restarts by itself.
     return pd.Series(running, index=group).groupby(level=0).max()
+
+
+def _nanoseconds(times: pd.Series) -> np.ndarray:
+    """Give times as ns since 1970."""
+    numbers: np.ndarray = times.dt.as_unit("ns").to_numpy("M8[ns]").view(np.int64)
+    return numbers
 
 
 def _from(began: pd.Series, started: pd.Timestamp) -> pd.Series:
