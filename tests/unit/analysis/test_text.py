@@ -44,6 +44,14 @@ REFUSED = {
     "error": "ECONNREFUSED",
 }
 
+RESET = {
+    **CLIENT,
+    **NO_WAIT,
+    "outcome": "reset",
+    "closed_by": "local",
+    "reset_reason": "tcp_abort_on_close",
+}
+
 
 def text(*rows, verbose=False, by=None, **about):
     seen = view(*rows, **about)
@@ -59,6 +67,12 @@ def test_a_healthy_recording():
 
 def test_a_recording_with_trouble():
     assert text(CLIENT, OPEN_WAIT, REFUSED, LEAK) == TROUBLE.strip("\n")
+
+
+def test_a_verbose_report_with_groups():
+    pair = ({**CLIENT, "conversation": 0}, {**SERVER, "conversation": 0})
+    resets = ({**RESET, "local_port": 40003}, {**RESET, "local_port": 40004})
+    assert text(*pair, *resets, LEAK, by="process", verbose=True) == VERBOSE.strip("\n")
 
 
 def test_an_empty_recording_says_so_and_no_more():
@@ -293,6 +307,78 @@ TIME IN EACH STATE  -: most were still in it at the end
 FAILED
   outcome          program  destination  error         times
   connect refused  curl     10.0.0.2:81  ECONNREFUSED      1
+
+COMPLETENESS  recorded here, and counted by the kernel meanwhile
+  cannot be compared: netns not recorded
+"""
+
+VERBOSE = """
+tcptrace report: run.arrows
+web-1, Linux 6.18.0; 2026-11-20 19:00:00 UTC, 75.0 s
+10 events, none lost
+
+CONNECTIONS  5 ends
+  each end is a row: of 1 connection both ends were seen
+  finished           2   40.0 %  ████████████
+  reset              2   40.0 %  ████████████
+  open               1   20.0 %  ██████
+
+WHO CLOSED  5 ends
+  this end (active close)                3   60.0 %  ████████████████▎
+  the other end (passive close)          2   40.0 %  ██████████▊
+
+FINDINGS  1
+  PROBLEM: 1 connection left in CLOSE_WAIT, the longest for 66.2 s
+    - comm leaky, pid 200, peer 10.0.0.1, connections 1, still open 1, longest
+      66.2 s
+    The peer has closed; nothing but this program's own close() ends CLOSE_WAIT.
+    Each one keeps a file descriptor and its buffers for ever.
+    > Close the socket when read() returns 0 (see `ss -tpn state close-wait`);
+      if the program still sends on purpose (half-close), nothing is wrong.
+    [close-wait-leak] RFC 9293 sections 3.3.2 and 3.6
+
+BY PROCESS  closed by this or the other end; CLOSE_WAIT: now
+  process  ends  by this  by other  reset  failed  TIME_WAIT  CLOSE_WAIT
+  curl        3        3         0      2       0          1           0
+  leaky       1        0         1      0       0          0           1
+  nginx       1        0         1      0       0          0           0
+
+ACTIVE CLOSERS  who closed first (or reset)
+  program  role    remote service  closes  TIME_WAIT
+  curl     client  10.0.0.2:80          3          1
+
+WHICH SIDE CLOSED  per pair of programs; a connection counts once
+  client  server  service      connections  by client  by server  by both
+  curl    ?       10.0.0.2:80            2          2          0        0
+  curl    nginx   10.0.0.2:80            1          1          0        0
+  ?       leaky   10.0.0.2:80            1          1          0        0
+
+TIME_WAIT  1 begun
+  ended     expired 1, open 0
+  lifetime  min 60.8 s, median 60.8 s, p95 60.8 s, max 60.8 s
+  at once   at most 1
+  limit     8,192 (tcp_max_tw_buckets of the namespace recorded from)
+  ports     at most 3 of 28,232 at once held towards 10.0.0.2:80
+
+CLOSE_WAIT  1 now
+  longest seen 66.2 s; leaks 1
+  program  pid  local        peer               age
+  leaky    200  10.0.0.2:80  10.0.0.1:40001  66.2 s
+
+TIME IN EACH STATE  -: most were still in it at the end
+  state        ends   median      p95  longest seen
+  SYN_SENT        3  1.00 ms  1.00 ms       1.00 ms
+  SYN_RECV        2   500 us   500 us        500 us
+  ESTABLISHED     5   900 ms   900 ms        900 ms
+  FIN_WAIT_1      3   500 us   500 us        500 us
+  FIN_WAIT_2      3  98.5 ms  98.5 ms       98.5 ms
+  CLOSE_WAIT      2  98.0 ms        -        66.2 s
+  LAST_ACK        1   500 us   500 us        500 us
+  TIME_WAIT       1   60.8 s   60.8 s        60.8 s
+
+RESETS
+  sent by   program  role    reason              resets
+  this end  curl     client  tcp abort on close       2
 
 COMPLETENESS  recorded here, and counted by the kernel meanwhile
   cannot be compared: netns not recorded
