@@ -90,11 +90,11 @@ def fin_wait_2_stuck(view: View) -> Iterator[Finding]:
 
 def _longest(stuck: pd.DataFrame, state: str) -> str:
     """Write the longest stay; of one that was there before the recording, a lower bound."""
-    row = stuck.loc[stuck[STATE_COLUMNS[state]].idxmax()]
+    (row,) = rows(stuck.nlargest(1, STATE_COLUMNS[state]))
     names = list(STATE_COLUMNS)
     earlier = [STATE_COLUMNS[name] for name in names[: names.index(state)]]
-    older = row["censored"] in LEFT and bool(row[earlier].isna().all())
-    return f"{'at least ' if older else ''}{row[STATE_COLUMNS[state]]:,.1f} s"
+    older = row.censored in LEFT and all(pd.isna(getattr(row, name)) for name in earlier)
+    return f"{'at least ' if older else ''}{getattr(row, STATE_COLUMNS[state]):,.1f} s"
 
 
 def _by_peer(stuck: pd.DataFrame) -> pd.DataFrame:
