@@ -1,6 +1,7 @@
 """A recording read piece by piece gives what it gives read whole."""
 
 import random
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from tcptrace.analysis.connections import Tables, assemble
 from tcptrace.analysis.reconstruct import Found, Reconstruction
 
-from .scenario import CLIENT_END, CURL, NGINX, SERVER_END, Story
-from .simulator import Kernel, simulate
+from .scenario import CLIENT_END, CURL, NGINX, SECOND, SERVER_END, Story, TimeWait
+from .simulator import simulate
 
 
 def found(kernel: Story, piece: int, batch: int) -> Found:
@@ -23,7 +24,7 @@ def tables(kernel: Story, piece: int, batch: int = 1000) -> Tables:
     return assemble(found(kernel, piece, batch), kernel.header, kernel.observed)
 
 
-def assert_same(kernel: Kernel, piece: int, batch: int) -> None:
+def assert_same(kernel: Story, piece: int, batch: int) -> None:
     whole, parts = tables(kernel, 1 << 30), tables(kernel, piece, batch)
     pd.testing.assert_frame_equal(parts.connections, whole.connections)
     pd.testing.assert_frame_equal(parts.time_wait, whole.time_wait)
@@ -76,3 +77,52 @@ def test_resets_of_a_listener_are_not_carried_for_ever() -> None:
     for part in story.table.to_batches(max_chunksize=10):
         reconstruction.add(part)
     assert len(reconstruction._carried) == 2
+
+
+#: Memory that a timewait socket and full ones have in turn.
+PAGE = 0xFFFF888000003000
+
+
+def wait_at_page(story: Story, substate: str) -> TimeWait:
+    return TimeWait(story, CLIENT_END, PAGE, substate, story.now + 60 * SECOND)
+
+
+def rows_in_any_pieces(story: Story) -> list[dict[str, Any]]:
+    """The connections, after having seen that pieces of any size give the same."""
+    for piece in range(1, len(story.rows) + 1):
+        assert_same(story, piece, 1)
+    return story.connections()
+
+
+def test_a_timewait_sockets_reset_is_not_the_next_sockets() -> None:
+    story = Story()
+    wait_at_page(story, "FIN_WAIT_2").start().reset_sent()
+    story.socket(SERVER_END, "ESTABLISHED", PAGE).gone()
+    outcomes = [row["outcome"] for row in rows_in_any_pieces(story)]
+    assert outcomes == ["unknown", "unknown"]
+
+
+def test_a_reset_whose_socket_shows_only_later_is_told_of() -> None:
+    story = Story()
+    wait = wait_at_page(story, "FIN_WAIT_2")
+    wait.reset_sent()
+    wait.cancel()
+    (row,) = rows_in_any_pieces(story)
+    assert row["outcome"] == "reset"
+
+
+def test_a_socket_whose_memory_was_used_again_has_gone() -> None:
+    story = Story()
+    story.socket(SERVER_END, "CLOSE", PAGE).connect()
+    wait_at_page(story, "TIME_WAIT").start().expire()
+    story.socket(SERVER_END._replace(remote_port=40009), "CLOSE", PAGE).connect()
+    outcomes = [row["outcome"] for row in rows_in_any_pieces(story)]
+    assert sorted(outcomes) == ["finished", "open", "unknown"]
+
+
+def test_a_reset_received_first_of_all_is_its_sockets() -> None:
+    story = Story()
+    wait_at_page(story, "TIME_WAIT").start().expire()
+    story.socket(SERVER_END, "ESTABLISHED", PAGE).reset_received().gone()
+    outcomes = [row["outcome"] for row in rows_in_any_pieces(story)]
+    assert sorted(outcomes) == ["finished", "reset"]
