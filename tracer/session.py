@@ -206,7 +206,8 @@ class Session:
             rows = rows[rows["detail"] >= 0]  # timewait sockets
         if self._keep is not None:
             rows = self._keep.push(rows)
-        self.waiting.include(rows[rows["kind"] == KIND["existing"]])
+        found = rows[rows["kind"] == KIND["existing"]]
+        self.waiting.include(found, every=snapshot.problem is None)
         self.add(rows)
 
     def add(self, events: np.ndarray) -> None:

@@ -75,13 +75,16 @@ class WaitingSockets:
         known[timewait] |= np.isin(tuple_keys(events[timewait]), self._older)
         return known
 
-    def include(self, rows: np.ndarray) -> None:
+    def include(self, rows: np.ndarray, *, every: bool) -> None:
         """Know a snapshot's timewait sockets, too, which have no address.
+
+        ``every``: it lacks none, so that those of the snapshot before have ended.
 
         They are not counted: that one of them has ended may have been told before.
         """
         waiting = (rows["detail"] >= 0) | (rows["new_state"] == STATE["TIME_WAIT"])
-        self._older = np.union1d(self._older, tuple_keys(rows[waiting]))
+        keys = tuple_keys(rows[waiting])
+        self._older = np.unique(keys) if every else np.union1d(self._older, keys)
 
 
 def _is_timewait(kind: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -34,6 +35,20 @@ class Gap:
     held: list[int]  # ports of connections older than the gap, closed in it
     kept: list[int]  # the same, closed after it
     path: Path
+    netns: list[int]
+
+    def beside_markers(self) -> int:
+        """Others' events so near to a marker that each recorder may have its own order.
+
+        Of one CPU's event the two are told one after the other: another's may come between.
+        """
+        table = self.whole.table
+        table = table.filter(pc.not_equal(table["kind"], "existing"))
+        times = table["time"].cast(pa.int64()).to_numpy()
+        marked = self.rows(self.whole)["time"].cast(pa.int64()).to_numpy()
+        near = (abs(times - marked[0]) < 50_000) | (abs(times - marked[-1]) < 50_000)
+        others = ~np.isin(table["netns"].to_numpy(), self.netns)
+        return int((near & others).sum())
 
     def rows(self, recording: Any) -> Any:
         """What happened between the two markers, in order."""
@@ -45,7 +60,7 @@ class Gap:
             next(n for n, listen in enumerate(listens) if listen and ports[n] == port)
             for port in (BEFORE, AFTER)
         )
-        return table.slice(first, last - first)
+        return table.slice(first, last - first + 1)
 
 
 def churn(duo: Duo, count: int) -> None:
@@ -116,7 +131,14 @@ def attempt(lab: Lab, folders: list[Path]) -> Gap | None:
         return None
     ports = [near.port for near, _ in held]
     read = [run.read() for run in runs]
-    return Gap(read[0], read[1], ports[:HELD], ports[HELD:], slow.path)
+    return Gap(
+        read[0],
+        read[1],
+        ports[:HELD],
+        ports[HELD:],
+        slow.path,
+        [duo.pair.client.inode, duo.pair.server.inode],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -135,15 +157,15 @@ def test_recorded_and_lost_make_all(gap: Gap) -> None:
     assert gap.slow.complete
     recorded, made = len(gap.rows(gap.slow)), len(gap.rows(gap.whole))
     assert gap.slow.lost > MADE
-    assert recorded + gap.slow.lost == made
+    assert abs(recorded + gap.slow.lost - made) <= gap.beside_markers()
 
 
 def test_no_connection_is_made_up_across_the_gap(gap: Gap) -> None:
-    netns = set(gap.whole.connections["netns"][gap.whole.connections["local_port"].isin(gap.held)])
     truth = gap.whole.connections
     found = gap.slow.connections
-    found = found[found["netns"].isin(netns)]
-    found = found[found["remote_port"].notna() & (found["remote_port"] > 0)]
+    found = found[found["netns"].isin(gap.netns)]
+    # A port that was chosen in the gap is not known.
+    found = found[found[NAMES].notna().all(axis=1)]
     # Of one whose end was lost, a TIME_WAIT found later may be, or another's: it stands apart.
     alone = found["opened"].isna() & found["time_wait_s"].notna()
     assert not found[alone].duplicated(NAMES).any()
@@ -163,6 +185,7 @@ def test_no_connection_is_made_up_across_the_gap(gap: Gap) -> None:
 
 def test_what_closed_in_the_gap_is_unknown_and_what_went_on_is_whole(gap: Gap) -> None:
     table = gap.slow.connections
+    table = table[table["netns"].isin(gap.netns)]
     clients = table[(table["role"] == "client")].set_index("local_port")
     assert set(clients.loc[gap.held, "outcome"]) <= {"unknown", "finished"}
     assert "open" not in set(clients.loc[gap.held, "outcome"])

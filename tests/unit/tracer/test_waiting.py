@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tcptrace.tracer.waiting import WaitingSockets
 
 from .events import End, batch
@@ -50,3 +52,17 @@ def test_events_of_running_and_just_ended_ones_are_known() -> None:
         END.timewait(5, "start", 9),
     )
     assert waiting.known(told).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(("every", "known"), [(True, [False, True]), (False, [True, True])])
+def test_a_snapshot_that_lacks_nothing_takes_the_place_of_the_one_before(
+    every: bool, known: list[bool]
+) -> None:
+    """Each file of a rotated recording has one: they must not add up."""
+    waiting = WaitingSockets()
+    ends = [End(local_port=port) for port in (1, 2)]
+    rows = [end.row(0, "existing", "TIME_WAIT", "TIME_WAIT", detail=9) for end in ends]
+    waiting.include(batch(*rows), every=True)
+    waiting.include(batch(rows[1]), every=every)
+    told = batch(*(end.timewait(3, "expire", 70) for end in ends))
+    assert waiting.known(told).tolist() == known
