@@ -134,14 +134,14 @@ def test_command_has_the_calling_users_rights_and_may_gain_more(start: Start) ->
 def test_command_that_became_another_user_is_ended_all_the_same(start: Start) -> None:
     run = start("--", "setpriv", "--reuid=12345", "sleep", "100")
     run.wait_ready()
-    (child,) = {
-        each
-        for each in Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children")
-        .read_text()
-        .split()
-        if b"sleep" in Path("/proc", each, "cmdline").read_bytes()
-    }
-    wait_until(lambda: status(child)["Uid"] == "12345", what=lambda: "it became another user")
+    # COMMAND and the snapshot server are its children.
+    children = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children")
+
+    def became() -> list[str]:
+        return [each for each in children.read_text().split() if status(each)["Uid"] == "12345"]
+
+    wait_until(became, what=lambda: f"another user among {children.read_text()}")
+    (child,) = became()
     assert run.end(signal.SIGTERM) == 0, run.said
     assert not Path("/proc", child).exists()
 
