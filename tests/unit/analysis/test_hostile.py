@@ -35,7 +35,7 @@ SHARDS = 8
 #: Of so many cases one is given to a command, by turns; of the others the tables are made. No
 #: divisor of the number of ways: else some never met a command.
 COMMAND_EVERY = 3
-#: Seconds a case may take: hundreds of times what it needs, on a machine that has other work.
+#: Seconds of CPU time a case may take: tens of times what the longest needs.
 PATIENCE = 60
 #: Bytes this process may take up in all, ever: pandas and pyarrow alone take 200 MB.
 MEMORY = 2 << 30
@@ -66,10 +66,10 @@ def _too_long(number: int, frame: FrameType | None) -> None:
 
 @pytest.fixture
 def _watched() -> Iterator[None]:
-    before = signal.signal(signal.SIGALRM, _too_long)
+    before = signal.signal(signal.SIGPROF, _too_long)
     yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.signal(signal.SIGPROF, before)
 
 
 def harmless(text: str) -> bool:
@@ -109,9 +109,9 @@ def try_case(number: int, folder: Path) -> None:
     page.unlink(missing_ok=True)
     if number % COMMAND_EVERY:
         return use_tables(path, what)
-    signal.alarm(PATIENCE)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     done = CliRunner().invoke(cli, [words[0], str(path), *words[1:]])
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     if done.exception is not None:
         refused = isinstance(done.exception, TcptraceError)
         refused |= isinstance(done.exception, SystemExit) and done.exit_code in (0, 1)
@@ -127,7 +127,7 @@ def try_case(number: int, folder: Path) -> None:
 
 def use_tables(path: Path, what: str) -> None:
     """What every command does first, and takes least time."""
-    signal.alarm(PATIENCE)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     refused = ""
     try:
         recording = read(path)
@@ -138,7 +138,7 @@ def use_tables(path: Path, what: str) -> None:
     except Exception as error:
         raise AssertionError(what) from error
     assert "\n" not in refused, what
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     check_memory(what)
 
 
