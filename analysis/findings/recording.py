@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
+import pandas as pd
+
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
+from tcptrace.analysis.observed import ALWAYS, NEVER
 from tcptrace.analysis.states import time_wait_survival
 from tcptrace.analysis.values import seconds, utc
 from tcptrace.tracer.probes import PROBES
@@ -19,13 +22,18 @@ def events_lost(view: View) -> Iterator[Finding]:
     if not lost:
         return
     share = lost / (lost + kept)
+    until = view.recording.observed.lost_until
+    last = None if until in (NEVER, ALWAYS) else utc(pd.Timestamp(until, tz="UTC"))
     yield Finding(
         id="events-lost",
         severity=Severity.PROBLEM if share >= LOST_PROBLEM_SHARE else Severity.WARNING,
         title=f"{lost:,} of {lost + kept:,} events were lost ({share:.2%})",
-        evidence=[{"lost": lost, "recorded": kept, "share": round(share, 6)}],
+        evidence=[
+            {"lost": lost, "recorded": kept, "share": round(share, 6), "none_lost_after": last}
+        ],
         why="A connection with a lost event may lack its start, its end or its owner; "
-        "all counts here are lower bounds.",
+        "counts here are lower bounds. What was not heard of after the last loss is "
+        "unknown, not open, and no connection is pieced together across the gap.",
         advice="Record again with a larger --buffer-size, or with filters "
         "such as --port for fewer events.",
         source="man 2 bpf (BPF_MAP_TYPE_RINGBUF: a full buffer refuses new records)",

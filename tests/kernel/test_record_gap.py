@@ -197,6 +197,10 @@ def test_report_says_so(gap: Gap, capsys: pytest.CaptureFixture[str]) -> None:
     main(["report", "--json", str(gap.path)])
     report = json.loads(capsys.readouterr().out)
     assert report["recording"]["lost"] == gap.slow.lost
-    assert "events-lost" in [finding["id"] for finding in report["findings"]]
+    (finding,) = [each for each in report["findings"] if each["id"] == "events-lost"]
+    (evidence,) = finding["evidence"]
+    assert evidence["lost"] == gap.slow.lost
+    assert report["recording"]["started"] < evidence["none_lost_after"]
+    assert evidence["none_lost_after"] < report["recording"]["ended"]
     main(["report", str(gap.path)])
     assert f"{gap.slow.lost:,} LOST" in capsys.readouterr().out
