@@ -168,3 +168,20 @@ def test_priority_is_the_recorders_own(start: Start, option: tuple[str, ...], ni
     run.wait_ready()
     assert os.getpriority(os.PRIO_PROCESS, run.process.pid) == nice
     assert run.end(signal.SIGINT) == 0
+
+
+def test_later_files_are_the_calling_users_too_even_in_roots_directory(
+    start: Start, tmp_path: Path
+) -> None:
+    """The recorder is no longer root when it makes them."""
+    tmp_path.chmod(0o755)
+    sudo = {"SUDO_UID": "65534", "SUDO_GID": "65534", "SUDO_USER": "nobody"}
+    run = start("--rotate", "1s", "--keep", "2", "--netns", "1", environment=os.environ | sudo)
+    wait_until(part_path(run.path, 3).exists, what=lambda: f"file 3; {run.said}", timeout=60)
+    assert run.end(signal.SIGINT) == 0, run.said
+    files = parts_beside(run.path)
+    assert len(files) == 2
+    for path in files:
+        status = path.stat()
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (65534, 65534, 0o600)
+    assert read(run.path).complete
