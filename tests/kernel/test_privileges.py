@@ -45,7 +45,9 @@ def start(folder: Path) -> Iterator[Start]:
     runs: list[Run] = []
 
     def begin(*options: str, **more: Any) -> Run:
-        environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | more.pop("environment", {})
+        # The tests may be run with sudo themselves.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("SUDO_")}
+        environment = own | {"PYTHONDONTWRITEBYTECODE": "1"} | more.pop("environment", {})
         runs.append(Run(folder / "out", *options, environment=environment, **more))
         return runs[-1]
 
@@ -119,6 +121,24 @@ def test_under_sudo_it_goes_on_as_the_calling_user(lab: Lab, start: Start, folde
     assert names[str(duo.pair.client.inode)] == duo.pair.client.name
     rows = recording.connections
     assert len(rows[rows["netns"] == duo.pair.client.inode]) == 1
+
+
+def test_rotation_makes_its_files_where_only_root_could(
+    lab: Lab, start: Start, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o700)
+    sudo = {"SUDO_UID": str(NOBODY.pw_uid), "SUDO_GID": str(NOBODY.pw_gid)}
+    options = ("--netns", lab.namespace().name, "--rotate", "1s", "--keep", "2")
+    run = start(*options, output=tmp_path / "run.arrows", environment=sudo)
+    run.wait_ready()
+    third = tmp_path / "run.0003.arrows"
+    wait_until(lambda: third.exists() or run.process.poll() is not None, what=lambda: f"{run.said}")
+    assert run.end(signal.SIGINT) == 0, run.said
+    files = sorted(tmp_path.glob("run.*.arrows"))
+    assert len(files) == 2
+    for file in files:
+        found = file.stat()
+        assert (found.st_uid, found.st_mode & 0o777) == (NOBODY.pw_uid, 0o600)
 
 
 def test_command_has_the_calling_users_rights_and_may_gain_more(start: Start) -> None:
