@@ -44,7 +44,9 @@ def completeness(view: View) -> dict[str, Any]:
     comparable = not filtered and netns is not None
     kernel = _kernel_counts(recording.header.get("mib"), recording.final.get("mib"))
     recorded = (
-        _recorded_counts(recording.found, recording.connections, int(netns))
+        _recorded_counts(
+            recording.found, recording.connections, int(netns), recording.observed.settling
+        )
         if comparable and netns is not None
         else dict.fromkeys(_COUNTERS)
     )
@@ -81,26 +83,37 @@ def _flat(mib: Any) -> dict[str, int]:
     return counters
 
 
-def _recorded_counts(found: Found, connections: pd.DataFrame, netns: int) -> dict[str, int | None]:
-    ours = connections[["netns", "opened", "role", "time_wait_end"]]
+def _recorded_counts(
+    found: Found, connections: pd.DataFrame, netns: int, until: int
+) -> dict[str, int | None]:
+    """Count what the kernel's counters count.
+
+    ``until``: ns, when they were read last: what comes while settling is not in them.
+    """
+    names = ["netns", "opened", "role", "time_wait_began", "time_wait_s", "time_wait_end"]
+    ours = connections[names]
     ours = ours[(ours["netns"] == netns).fillna(False).astype(bool)]
-    opened = ours["opened"].notna()
+    end = pd.Timestamp(until, tz="UTC")
+    opened = ours["opened"] <= end
+    later = ours["time_wait_began"] + pd.to_timedelta(ours["time_wait_s"], unit="s") > end
     return {
         "active_opens": int((opened & (ours["role"] == "client")).sum()),
         "passive_opens": int((opened & (ours["role"] == "server")).sum()),
         "estab_resets": found.broken[netns],
-        "timewait_sockets": _timewait_sockets(found, netns),
-        "time_wait_reused_connect": int((ours["time_wait_end"] == "reused_connect").sum()),
+        "timewait_sockets": _timewait_sockets(found, netns, until),
+        "time_wait_reused_connect": int(
+            (~later & (ours["time_wait_end"] == "reused_connect")).sum()
+        ),
         "time_wait_skipped": int((ours["time_wait_end"] == "skipped").sum()),
     }
 
 
-def _timewait_sockets(found: Found, netns: int) -> int:
+def _timewait_sockets(found: Found, netns: int, until: int) -> int:
     """Count the timewait sockets made, sub-state FIN_WAIT_2 included, re-arms not."""
     events = found.events
     starts = events.kind == KIND["timewait_start"]
     timers = starts | (events.kind == KIND["timewait_cancel"])
-    rows = np.flatnonzero(timers & (events.netns == netns))
+    rows = np.flatnonzero(timers & (events.netns == netns) & (events.time <= until))
     rows = rows[order_within(events.socket[rows], events.time[rows])]
     again = np.flatnonzero(starts[rows[1:]] & ~starts[rows[:-1]])
     one, other = rows[again], rows[again + 1]

@@ -100,6 +100,10 @@ class Capture:
         """Take everything pending: a structured array of dtype ``EVENT``, maybe empty."""
         return self._ring.read()
 
+    def forget(self) -> None:
+        """Drop what is pending: made while the probes were attached one by one."""
+        self._ring.read()
+
     def lost(self) -> int:
         """Count the events for which the ring had no room, since the start.
 

@@ -101,7 +101,7 @@ def make_header(
     ``capture``: :class:`tcptrace.tracer.capture.Capture`. ``command``: what was asked
     to be run, empty if nothing.
     """
-    return {
+    header = {
         "format": FORMAT,
         "version": version("tcptrace"),
         "host": platform.node(),
@@ -111,7 +111,6 @@ def make_header(
         "cpus": os.cpu_count(),
         "netns": Path("/proc/self/ns/net").stat().st_ino,  # whose counters and sysctls these are
         "hz": timer_frequency(),
-        "started": recording_time(capture.clock_offset_ns),
         "clock_offset_ns": capture.clock_offset_ns,
         "command": command,
         "filters": filters,
@@ -120,5 +119,9 @@ def make_header(
         "notes": capture.notes,
         "reset_reasons": capture.reset_reasons,
         "sysctl": {name: _text(f"/proc/sys/net/ipv4/{name}") for name in _SYSCTLS},
+    }
+    # Together and last: the events from then on are those that the counters go on to count.
+    return header | {
         "mib": kernel_counters(),
+        "started": recording_time(capture.clock_offset_ns),
     }

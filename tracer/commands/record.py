@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import json
 import os
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import click
 
 from tcptrace.tracer.preflight import require_rights_and_bcc
 from tcptrace.tracer.selection import Selection, filter_options, taken_from
-from tcptrace.tracer.sizes import Size, SizeOrTime, at_least, check_buffer_size, human_size
+from tcptrace.tracer.sizes import Size, SizeOrTime, at_least, check_buffer_size
 
 if TYPE_CHECKING:
     from tcptrace.tracer.capture import Capture
@@ -94,6 +93,7 @@ def command(
         from tcptrace.tracer.ending import Ending
         from tcptrace.tracer.filters import ConnectionFilter
         from tcptrace.tracer.header import make_header
+        from tcptrace.tracer.messages import announce
         from tcptrace.tracer.names import Names
         from tcptrace.tracer.output import NewFile
         from tcptrace.tracer.parts import part_path
@@ -118,6 +118,7 @@ def command(
     ):
         names = Names()
         header = make_header(capture, list(arguments), wanted.as_json(), buffer_size)
+        capture.forget()  # at once: the header's counters count what comes from here on
         header["names"] = names.known  # of a later file: all that were known when it began
         writer = closing.enter_context(open_writer(file, path, header, rotation, max_size))
         keep_only = ConnectionFilter(wanted) if wanted else None
@@ -129,7 +130,7 @@ def command(
             for other in others:
                 if other != file.path:
                     other.unlink(missing_ok=True)
-            _announce(capture, ready_file)
+            announce(capture, ready_file)
             _give_up_rights(child, rotation)
             ending = Ending(stop, child, duration, writer)
             ask = partial(SnapshotProcess, wanted.netns, header["hz"], server)
@@ -172,23 +173,6 @@ def _give_up_rights(child: "Command | None", rotation: "Rotation | None") -> Non
     privileges.restrict(keep, calling_user())
 
 
-def _announce(capture: "Capture", ready_file: Path | None) -> None:
-    """Say which probes are missing; tell whoever waits that recording has begun."""
-    from tcptrace.tracer.output import write_aside
-    from tcptrace.tracer.probes import PROBES
-    from tcptrace.tracer.status import say
-
-    for probe in PROBES:
-        status = capture.probes[probe.name]
-        if not status["attached"]:
-            say(
-                f"tcptrace: {probe.name} not attached ({status['reason']}): "
-                f"not recorded: {probe.without}"
-            )
-    if ready_file is not None:
-        write_aside(ready_file, json.dumps({"pid": os.getpid(), "probes": capture.probes}))
-
-
 def _record(
     capture: "Capture",
     writer: "RecordingWriter | RotatingWriter",
@@ -204,6 +188,7 @@ def _record(
     ``ask``: what starts a snapshot. ``quiet``: no status line.
     """
     from tcptrace.tracer.header import kernel_counters, recording_time
+    from tcptrace.tracer.messages import summarise
     from tcptrace.tracer.status import StatusLine, say
     from tcptrace.tracer.writers import asking_again, ended
 
@@ -222,6 +207,8 @@ def _record(
         else:
             session.ask("end", ask())
             session.complete(ending.interrupted)
+        # What comes while settling is counted by the kernel, and mostly not recorded.
+        counters = kernel_counters()
         if settle and session.waiting and not writer.full:
             session.settle(ending.settling(settle), now(), line.show_settling)
             if session.waiting:
@@ -237,24 +224,7 @@ def _record(
     for when, problem in session.snapshots.items():
         if problem is not None:
             say(f"tcptrace: {when} snapshot: {problem}")
-    final = {"ended": ended(writer, now), "reason": reason, "mib": kernel_counters()}
+    final = {"ended": ended(writer, now), "reason": reason, "mib": counters}
     final |= {"snapshots": session.snapshots}
     writer.finish(session.seen, session.lost, final | session.settling)
-    _summarise(session, writer, time.monotonic() - started)
-
-
-def _summarise(
-    session: "Session", writer: "RecordingWriter | RotatingWriter", seconds: float
-) -> None:
-    from tcptrace.tracer.status import say
-
-    lost = f"{session.lost:,} LOST" if session.lost else "0 lost"
-    waiting = len(session.waiting)
-    left = f", {waiting:,} still in TIME_WAIT" if waiting else ""
-    number = getattr(writer, "number", 1)
-    files = f"{number:,} files, " if number > 1 else ""
-    say(
-        f"{writer.events:,} events in {seconds:.1f} s, {lost}{left}: "
-        f"{writer.name} ({files}{human_size(writer.size)})"
-    )
-    say(f"Next: tcptrace report {writer.name}")
+    summarise(session, writer, time.monotonic() - started)
