@@ -7,11 +7,13 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .lab import Lab
 from .net import remove_leftovers
+from .record_run import Run, Start
 
 HERE = Path(__file__).parent
 TOOLS = {"ip": "iproute2", "ss": "iproute2", "tcpdump": "tcpdump", "tmux": "tmux"}
@@ -59,3 +61,17 @@ def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Lab]:
 def lab(make_lab: Callable[[], Lab]) -> Iterator[Lab]:
     with make_lab() as made:
         yield made
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Begin recordings in the test's folder, and end those that still run."""
+    runs: list[Run] = []
+
+    def begin(*options: str, **more: Any) -> Run:
+        runs.append(Run(tmp_path, *options, **more))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        run.kill()

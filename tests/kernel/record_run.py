@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -77,3 +77,7 @@ class Run:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+#: The fixture `start`: begins a recording with these options; ended with the test.
+Start = Callable[..., Run]

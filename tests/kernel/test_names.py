@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,9 +17,8 @@ from tcptrace.tracer.owners import Cgroups
 from .duo import Duo
 from .lab import Lab
 from .net import NAMESPACES, Namespace, wait_until
-from .record_run import Run
+from .record_run import Start
 
-Start = Callable[..., Run]
 CONTAINER = f"docker-{'0123456789ab'}{'cdef' * 13}.scope"
 
 # Joins a control group, then has a connection with itself, both ends of which it closes.
@@ -35,19 +33,6 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
     far.recv(1)
     far.close()
 """
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    runs: list[Run] = []
-
-    def begin(*options: str, **more: Any) -> Run:
-        runs.append(Run(tmp_path, *options, **more))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        run.kill()
 
 
 @pytest.fixture

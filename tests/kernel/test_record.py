@@ -7,7 +7,6 @@ import pty
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,7 @@ import pytest
 from .duo import PORT, Duo
 from .lab import Lab
 from .net import Namespace, wait_until
-from .record_run import Run
-
-Start = Callable[..., Run]
+from .record_run import Start
 
 # One connection on loopback; the client closes first, as soon as the server has.
 CONNECT = f"""
@@ -30,19 +27,6 @@ with socket.create_server(("127.0.0.1", {PORT})) as listener:
     far.recv(1)
     far.close()
 """
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    runs: list[Run] = []
-
-    def begin(*options: str, **more: Any) -> Run:
-        runs.append(Run(tmp_path, *options, **more))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        run.kill()
 
 
 def own(recording: Any, namespace: Namespace) -> Any:

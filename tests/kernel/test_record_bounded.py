@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,49 +12,13 @@ import pytest
 from tcptrace.analysis import read
 from tcptrace.tracer.parts import part_path, parts_beside
 
+from .churn import Churn
 from .duo import PORT
 from .lab import Lab
 from .net import Namespace, wait_until
-from .record_run import Run
+from .record_run import Start
 
-Start = Callable[..., Run]
 EACH = 100
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    runs: list[Run] = []
-
-    def begin(*options: str, **more: Any) -> Run:
-        runs.append(Run(tmp_path, *options, **more))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        run.kill()
-
-
-class Churn:
-    """Connections opened and closed, a hundred at a time; some that stay open."""
-
-    def __init__(self, lab: Lab, space: Namespace) -> None:
-        self._server, self._client = (
-            lab.program("tt-server", space),
-            lab.program("tt-client", space),
-        )
-        self._listener = self._server.listen("127.0.0.1", PORT, backlog=4096)
-        self.closed = 0
-
-    def once(self) -> None:
-        near = self._client.connect_many("127.0.0.1", PORT, EACH)
-        far = self._listener.accept_many(EACH)
-        self._client.close_many(near)
-        self._server.close_many(far)
-        self.closed += EACH
-
-    def open(self, count: int) -> None:
-        self._client.connect_many("127.0.0.1", PORT, count)
-        self._listener.accept_many(count)
 
 
 def clients(recording: Any, space: Namespace) -> Any:
@@ -68,10 +31,9 @@ def test_file_ends_within_max_size_and_with_all_until_then(lab: Lab, start: Star
     limit = 256 << 10
     run = start("--max-size", "256K", "--netns", space.name)
     run.wait_ready()
-    churn = Churn(lab, space)
+    churn = Churn(lab, space, EACH)
     churn.open(5)
-    while run.process.poll() is None:
-        churn.once()
+    churn.until_it_ends(run)
     assert run.end() == 0, run.said
     recording = run.read()
     assert recording.complete
@@ -90,7 +52,7 @@ def test_rotated_by_size_is_bounded_and_read_as_one(lab: Lab, start: Start) -> N
     limit = 256 << 10
     run = start("--rotate", "256K", "--netns", space.name)
     run.wait_ready()
-    churn = Churn(lab, space)
+    churn = Churn(lab, space, EACH)
     churn.open(5)
     third = part_path(run.path, 3)
     while not third.exists():
@@ -131,7 +93,7 @@ def test_rotated_by_time_keeps_the_newest_and_open_connections_of_removed_files(
     space = lab.namespace()
     run = start("--rotate", "1s", "--keep", "2", "--netns", space.name)
     run.wait_ready()
-    churn = Churn(lab, space)
+    churn = Churn(lab, space, EACH)
     churn.open(3)
     wait_until(part_path(run.path, 4).exists, what=lambda: f"file 4; {run.said}")
     churn.once()

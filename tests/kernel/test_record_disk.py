@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tcptrace.analysis import read
 from tcptrace.tracer.parts import parts_beside
 
-from .duo import PORT
+from .churn import Churn
 from .lab import Lab
-from .net import Namespace, wait_until
-from .record_run import Run
+from .net import wait_until
+from .record_run import Run, Start
 
-Start = Callable[..., Run]
 EACH = 50
 
 
@@ -58,42 +56,6 @@ def mounts() -> Iterator[Mounts]:
     made.close()
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    runs: list[Run] = []
-
-    def begin(*options: str, **more: Any) -> Run:
-        runs.append(Run(tmp_path, *options, **more))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        run.kill()
-
-
-class Churn:
-    """Connections opened and closed for as long as the recorder runs."""
-
-    def __init__(self, lab: Lab, space: Namespace) -> None:
-        self._server, self._client = (
-            lab.program("tt-server", space),
-            lab.program("tt-client", space),
-        )
-        self._listener = self._server.listen("127.0.0.1", PORT, backlog=4096)
-        self.made = 0
-
-    def once(self) -> None:
-        near = self._client.connect_many("127.0.0.1", PORT, EACH)
-        far = self._listener.accept_many(EACH)
-        self._client.close_many(near)
-        self._server.close_many(far)
-        self.made += EACH
-
-    def until_it_ends(self, run: Run) -> None:
-        while run.process.poll() is None:
-            self.once()
-
-
 def said_once(run: Run) -> str:
     """It failed, and its one line."""
     assert run.end() == 1, run.said
@@ -118,7 +80,7 @@ def test_file_system_turned_read_only_ends_it_and_all_before_can_be_read(
     space = lab.namespace()
     run = start("--netns", str(space.inode), output=disk / "run.arrows", before=mounts.command())
     run.wait_ready()
-    churn = Churn(lab, space)
+    churn = Churn(lab, space, EACH)
     seen = mounts.seen(run.path)
     churn.once()
     wait_until(lambda: len(read(seen).table) > 4 * EACH, what=lambda: f"events; {run.said}")
@@ -145,7 +107,7 @@ def test_full_disk_ends_a_rotated_recording_and_every_file_can_be_read(
         before=mounts.command(),
     )
     run.wait_ready()
-    churn = Churn(lab, space)
+    churn = Churn(lab, space, EACH)
     churn.until_it_ends(run)
     assert "No space left on device" in said_once(run)
     files = parts_beside(mounts.seen(run.path))
@@ -154,7 +116,7 @@ def test_full_disk_ends_a_rotated_recording_and_every_file_can_be_read(
     assert recording.problem
     assert recording.lost == 0
     clients = recording.connections[recording.connections["role"] == "client"]
-    assert 2 * EACH < len(clients) <= churn.made
+    assert 2 * EACH < len(clients) <= churn.closed
 
 
 def test_full_disk_hurts_no_kept_set(
@@ -171,7 +133,7 @@ def test_full_disk_hurts_no_kept_set(
         before=mounts.command(),
     )
     run.wait_ready()
-    churn = Churn(lab, space)
+    churn = Churn(lab, space, EACH)
     fourth = mounts.seen(run.path).with_name("run.0004.arrows")
     while not fourth.exists():
         assert run.process.poll() is None, run.said

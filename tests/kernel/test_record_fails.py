@@ -6,32 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from .duo import PORT
 from .lab import Lab
 from .net import Namespace, wait_until
-from .record_run import RECORD, Run
+from .record_run import RECORD, Run, Start
 
-Start = Callable[..., Run]
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    runs: list[Run] = []
-
-    def begin(*options: str, **more: Any) -> Run:
-        runs.append(Run(tmp_path, *options, **more))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        run.kill()
 
 
 @pytest.fixture

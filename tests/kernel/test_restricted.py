@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from .duo import Duo
 from .lab import Lab
-from .record_run import RECORD, Run
-
-Start = Callable[..., Run]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    runs: list[Run] = []
-
-    def begin(*options: str, **more: Any) -> Run:
-        runs.append(Run(tmp_path, *options, **more))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        run.kill()
+from .record_run import RECORD, Start
 
 
 def where(script: str) -> list[str]:
