@@ -62,6 +62,15 @@ class Recording:
         """How many events it holds."""
         return self.found.count
 
+    @property
+    def made(self) -> int | None:
+        """How many events the kernel made meanwhile, recorded or lost, wanted or not.
+
+        None if the recording does not say: it was cut off, or has several files.
+        """
+        seen = self.final.get("events")
+        return seen + self.lost if isinstance(seen, int) and len(self.files) == 1 else None
+
     @cached_property
     def table(self) -> pa.Table:
         """The events as Arrow, read again: reconstructing did not need them all at once."""

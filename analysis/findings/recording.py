@@ -7,6 +7,7 @@ import pandas as pd
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
 from tcptrace.analysis.observed import ALWAYS, NEVER
+from tcptrace.analysis.recording import Recording
 from tcptrace.analysis.states import time_wait_survival
 from tcptrace.analysis.values import seconds, utc
 from tcptrace.tracer.probes import PROBES
@@ -16,20 +17,35 @@ from tcptrace.tracer.probes import PROBES
 LOST_PROBLEM_SHARE = 0.01
 
 
+def share_lost(recording: Recording) -> str:
+    """Say how many events were lost, and of how many, where that is known."""
+    lost, made = recording.lost, recording.made
+    if not made:
+        return f"{several(lost, 'event')} lost"
+    return f"{lost:,} of {made:,} events were lost ({lost / made:.2%})"
+
+
 def events_lost(view: View) -> Iterator[Finding]:
     """Say how much never reached the file."""
-    lost, kept = int(view.recording.lost), view.recording.count
+    recording = view.recording
+    lost, made = int(recording.lost), recording.made
     if not lost:
         return
-    share = lost / (lost + kept)
-    until = view.recording.observed.lost_until
+    # Of a recording that does not say how many there were, the rows give an idea.
+    share = lost / (made or lost + recording.count)
+    until = recording.observed.lost_until
     last = None if until in (NEVER, ALWAYS) else utc(pd.Timestamp(until, tz="UTC"))
     yield Finding(
         id="events-lost",
         severity=Severity.PROBLEM if share >= LOST_PROBLEM_SHARE else Severity.WARNING,
-        title=f"{lost:,} of {lost + kept:,} events were lost ({share:.2%})",
+        title=share_lost(recording),
         evidence=[
-            {"lost": lost, "recorded": kept, "share": round(share, 6), "none_lost_after": last}
+            {
+                "lost": lost,
+                "made": made,
+                "share": round(lost / made, 6) if made else None,
+                "none_lost_after": last,
+            }
         ],
         why="A connection with a lost event may lack its start, its end or its owner; "
         "counts here are lower bounds. What was not heard of after the last loss is "

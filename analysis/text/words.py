@@ -4,6 +4,7 @@ from typing import Any
 
 from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.finding import several
+from tcptrace.analysis.findings.recording import share_lost
 from tcptrace.analysis.text.layout import duration, number
 
 #: Counters of ``completeness`` in words.
@@ -27,11 +28,7 @@ def warnings(view: View, summary: dict[str, Any]) -> list[str]:
             "there is used, what came after is not known."
         )
     if about["lost"]:
-        whole = about["lost"] + about["events"]
-        said.append(
-            f"{number(about['lost'])} of {number(whole)} events were lost "
-            f"({about['lost'] / whole:.2%}): counts are lower bounds."
-        )
+        said.append(f"{share_lost(recording)}: counts are lower bounds.")
     if not about["events"]:
         said.append("This recording is empty: it holds no events at all.")
     elif not len(recording.connections):

@@ -228,6 +228,11 @@ class FakeRecording:
         return len(self.events)
 
     @property
+    def made(self) -> int | None:
+        """How many events the kernel made."""
+        return len(self.events) + self.lost if self.complete else None
+
+    @property
     def found(self) -> Found:
         """What the events tell; columns that were not given are 0."""
         reconstruction = Reconstruction()

@@ -51,7 +51,10 @@ def test_lost_events_are_told_by_share():
     many = found(CLIENT, lost=100, events=events(1000))["events-lost"]
     assert (few.severity, many.severity) == (Severity.WARNING, Severity.PROBLEM)
     assert few.evidence[0]["lost"] == 1
-    assert "1 of 1,001" in few.title
+    assert few.evidence[0]["made"] == 1001
+    assert few.title == "1 of 1,001 events were lost (0.10%)"
+    cut_off = found(CLIENT, lost=1, events=events(1000), complete=False)["events-lost"]
+    assert cut_off.title == "1 event lost"
 
 
 def test_a_cut_off_recording_is_told_with_the_reason():
