@@ -1,5 +1,7 @@
 """Is a recording what the load did? Connection by connection."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ _ENTRY = np.dtype(
         ("pad", "V3"),
     ]
 )
+_HIDDEN_SHARE = 1e-5
 _KEY = ["client_address", "client_port", "server_address", "server_port"]
 #: How load.c ended it: closed_by of the client's row, of the server's, and the outcome.
 _ENDINGS = {
@@ -80,9 +83,12 @@ def _counts(rows: pd.DataFrame) -> pd.Series:
     return rows.groupby([*_KEY, "closed_by", "outcome"], dropna=False).size().sort_index()
 
 
-def check(recording: Path, log: Path, netns: int) -> None:
+def check(recording: Path, log: Path, netns: int) -> int:
     """Raise :class:`WrongRecordingError` unless the tables hold exactly the connections
     the load made, both ends of each, with the right closer and outcome.
+
+    A kernel that hides tasks from tracepoints (tests/blind.py) hides a softirq now and
+    then: there, and nowhere else, one end in 100,000 may be told otherwise. Gives how many.
     """
     found = read(recording)
     if found.lost or not found.complete:
@@ -90,6 +96,7 @@ def check(recording: Path, log: Path, netns: int) -> None:
     connections = found.connections
     connections = connections[connections["netns"] == netns]
     made = _made(log)
+    differing = []
     for side, role in enumerate(("client", "server")):
         expected = made.assign(
             closed_by=made["ending"].map({key: told[side] for key, told in _ENDINGS.items()}),
@@ -97,8 +104,20 @@ def check(recording: Path, log: Path, netns: int) -> None:
         )
         wanted, got = _counts(expected), _counts(_told(connections, role))
         both = pd.concat([wanted, got], axis=1, keys=["made", "told"]).fillna(0)
-        wrong = both[both["made"] != both["told"]]
-        if len(wrong):
-            raise WrongRecordingError(f"{len(wrong)} {role} rows differ:\n{wrong.head(10)}")
-    if len(connections) != 2 * len(made):
+        differing.append(both[both["made"] != both["told"]])
+    wrong = pd.concat(differing)
+    # A row too many: an end in two parts, as what joined them was not seen.
+    off = wrong["made"] - wrong["told"]
+    count = int(max(off.clip(lower=0).sum(), (-off).clip(lower=0).sum()))
+    count += max(0, len(connections) - 2 * len(made))
+    if count > (2 * len(made) * _HIDDEN_SHARE if count and _hidden() else 0):
+        raise WrongRecordingError(f"{count} ends differ:\n{wrong.head(10)}")
+    if len(connections) < 2 * len(made) - count:
         raise WrongRecordingError(f"{len(connections)} rows for {len(made)} connections")
+    return count
+
+
+def _hidden() -> bool:
+    """Tell whether this kernel hides tasks from tracepoints."""
+    command = [sys.executable, str(Path(__file__).parents[1] / "blind.py")]
+    return not subprocess.run(command, check=False).returncode
