@@ -54,6 +54,17 @@ def test_events_of_running_and_just_ended_ones_are_known() -> None:
     assert waiting.known(told).tolist() == [True, True, False]
 
 
+def test_another_socket_at_the_address_of_one_that_ended_is_not_followed() -> None:
+    waiting = WaitingSockets()
+    waiting.update(batch(END.timewait(1, "start", 7)))
+    waiting.update(batch(END.timewait(2, "cancel", 7), END.timewait(2, "expire", 7)))
+    assert not waiting
+    other = End(local_port=END.local_port + 1)
+    told = batch(other.timewait(3, "start", 7), END.timewait(3, "start", 7))
+    # The second is the same connection's: its timer, armed again.
+    assert waiting.known(told).tolist() == [False, True]
+
+
 @pytest.mark.parametrize(("every", "known"), [(True, [False, True]), (False, [True, True])])
 def test_a_snapshot_that_lacks_nothing_takes_the_place_of_the_one_before(
     every: bool, known: list[bool]
