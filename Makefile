@@ -59,7 +59,7 @@ lint: .venv/test-stamp  ## style (ruff) and types (mypy --strict)
 	@cd build/types && ../../$(BIN)/mypy --config-file=../../pyproject.toml \
 		--cache-dir=../../.mypy_cache --package=tcptrace
 
-fuzz: .venv/test-stamp  ## 50,000 hostile recordings (an hour on one core)
+fuzz: .venv/test-stamp  ## 50,000 hostile recordings (20 minutes on one core)
 	@TCPTRACE_FUZZ_CASES=50000 $(BIN)/pytest -p no:cacheprovider tests/unit/analysis/test_hostile.py
 
 soak: setup  ## record mixed load for long: memory and descriptors flat, nothing missing; MINUTES=3
