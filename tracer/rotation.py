@@ -64,7 +64,7 @@ class RotatingWriter:
         self._kept: list[tuple[Path, int]] = []
         self._syncing = ThreadPoolExecutor(1)
         self._synced: Future[None] | None = None
-        self._begin(first, header["started"])
+        self._begin(first, {})
 
     @property
     def due(self) -> bool:
@@ -114,17 +114,19 @@ class RotatingWriter:
         # Losses that were counted since belong to the next file: they came after this one.
         own = self._own(self._total["events"], self._total["lost"])
         size = self._file.size
-        final = {"ended": began, "reason": ROTATED, "mib": kernel_counters()}
+        counters = kernel_counters()
+        final = {"ended": began, "reason": ROTATED, "mib": counters}
         self._file.end(*own, final | (more or {}))
         self.size += self._file.size - size
         self._synced = self._syncing.submit(_sync_and_close, self._file, self._open)
-        self._begin(following, began)
+        self._begin(following, {"started": began, "mib": counters})
 
-    def _begin(self, file: NewFile, started: str) -> None:
+    def _begin(self, file: NewFile, about: dict[str, Any]) -> None:
+        """Begin a file; ``about``: what its header says otherwise than the first one's."""
         self.number += 1
         self._open, self._before, self._began = file, self._total, time.monotonic()
         part = {"id": self._id, "number": self.number} | self._before
-        header = self._header | {"started": started, "mib": kernel_counters(), "set": part}
+        header = self._header | about | {"set": part}
         self._file = RecordingWriter(file.descriptor, str(file.path), header)
         self.size += self._file.size
         self._kept.append((file.path, os.fstat(file.descriptor).st_ino))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tcptrace.analysis import read
 from tcptrace.tracer import rotation as module
 from tcptrace.tracer.convert import to_batch
 from tcptrace.tracer.errors import OutputError
+from tcptrace.tracer.header import kernel_counters
 from tcptrace.tracer.layout import EVENT
 from tcptrace.tracer.limited import LimitedWriter
 from tcptrace.tracer.output import NewFile
@@ -26,6 +27,8 @@ from tcptrace.tracer.schema import FORMAT, KIND, STATE
 STARTED = 1_700_000_000_000_000_000
 HEADER = {"format": FORMAT, "host": "here", "mib": {"Tcp": {"InSegs": 1}}, "filters": {}}
 HEADER |= {"started": "2023-11-14T22:13:20.000000000Z"}
+# As large as a real one, which the sizes here are made for.
+ROTATED_HEADER = HEADER | {"mib": kernel_counters()}
 FINAL = {"ended": "2023-11-14T23:13:20Z", "reason": "Ctrl-C", "mib": {"Tcp": {"InSegs": 2}}}
 
 
@@ -61,7 +64,7 @@ def rotating(folder: Path, **wanted: Any) -> Iterator[RotatingWriter]:
     path = folder / "run.arrows"
     with (
         NewFile(part_path(path, 1)) as first,
-        RotatingWriter(path, first, HEADER, Rotation(**wanted), Clock()) as writer,
+        RotatingWriter(path, first, ROTATED_HEADER, Rotation(**wanted), Clock()) as writer,
     ):
         first.publish()
         yield writer
@@ -161,6 +164,23 @@ def test_time_begins_the_next_file_even_if_nothing_happens(
     assert [len(read(file).table) for file in parts_beside(tmp_path / "run.arrows")] == [20, 0, 10]
     assert sockets(tmp_path / "run.arrows") == list(range(30))
     assert read(tmp_path / "run.arrows").complete
+
+
+def test_counters_of_a_file_go_on_where_those_of_the_one_before_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = count()
+    monkeypatch.setattr(module, "kernel_counters", lambda: {"Tcp": {"InSegs": next(numbers)}})
+    with rotating(tmp_path, size=20 << 10) as writer:
+        for place in range(3):
+            writer.write(rows(place * 1000, 1000, place), (place + 1) * 1000, lost=0)
+        writer.finish(3000, 0, FINAL)
+    files = [read(file) for file in parts_beside(tmp_path / "run.arrows")]
+    # Those the recording began with, not read again when its first file is begun.
+    assert files[0].header["mib"] == ROTATED_HEADER["mib"]
+    for one, following in pairwise(files):
+        assert following.header["mib"] == one.final["mib"]
+    assert files[-1].final["mib"] == FINAL["mib"]
 
 
 def test_batch_larger_than_a_file_is_written_all_the_same(tmp_path: Path) -> None:
