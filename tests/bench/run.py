@@ -7,6 +7,7 @@ namespaces of its own. Nothing else should be running.
 import datetime
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -34,6 +35,8 @@ def main(repeats: int, seconds: float, large: bool, only: tuple[str, ...], out: 
     """Measure, and write bench.json, bench.md and bench.svg to OUT."""
     if os.geteuid() != 0:
         sys.exit("bench: needs root: sudo make bench")
+    # A shell starts what it puts in the background deaf to Ctrl-C, and tools are ended by that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     install()
     out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tcptrace-bench-") as name:
