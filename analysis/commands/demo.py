@@ -1,11 +1,9 @@
 """``tcptrace demo``: the experiments."""
 
 import json
-import os
 import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,10 @@ from rich.live import Live
 from rich.text import Text
 
 from tcptrace.analysis.demo.experiments import EXPERIMENTS
+from tcptrace.analysis.demo.folder import INDEX, make_folder
+from tcptrace.analysis.demo.pages import write_pages
 from tcptrace.analysis.demo.present import as_json, summary, text
 from tcptrace.analysis.demo.runner import Run, require_root, run_all
-from tcptrace.analysis.demo.stage import ENDINGS
-from tcptrace.tracer.errors import OutputError
-from tcptrace.tracer.output import calling_user
 
 
 @click.command("demo")
@@ -30,7 +27,8 @@ from tcptrace.tracer.output import calling_user
     "-o",
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where recordings and captures are left. Default: a new folder under /tmp.",
+    help="Where recordings, captures and reports are left. Default: a new folder in "
+    "$TCPTRACE_DEMO_DIR, or else in /tmp.",
 )
 @click.option("--json", "json_wanted", is_flag=True, help="Print the outcome as JSON.")
 def command(
@@ -54,7 +52,7 @@ def command(
         return
     wanted = _wanted(names, everything)
     require_root()
-    folder = _folder(directory, wanted)
+    folder = make_folder(directory, wanted)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _Display(len(wanted)) as display:
@@ -63,11 +61,13 @@ def command(
         if directory is None:
             shutil.rmtree(folder)
         raise
+    write_pages(runs, folder)
     if json_wanted:
         click.echo(json.dumps([as_json(run) for run in runs], indent=1))
     else:
         click.echo("\n\n".join(text(run) for run in runs) if not everything else summary(runs))
-        click.echo(f"\nMore: tcptrace report {folder}/{wanted[0]}.arrows")
+        click.echo(f"\nTo look at: {folder / INDEX}")
+        click.echo(f"More: tcptrace report {folder}/{wanted[0]}.arrows")
     if not all(run.shown for run in runs):
         sys.exit(1)
 
@@ -83,25 +83,6 @@ def _wanted(names: tuple[str, ...], everything: bool) -> list[str]:
         if name not in EXPERIMENTS:
             raise click.UsageError(f"no experiment {name!r}: `tcptrace demo --list` names them")
     return list(dict.fromkeys(names))
-
-
-def _folder(directory: Path | None, wanted: list[str]) -> Path:
-    try:
-        if directory is None:
-            directory = Path(tempfile.mkdtemp(prefix="tcptrace-demo-"))
-        elif not directory.is_dir():
-            directory.mkdir(parents=True)
-        else:
-            for path in (directory / f"{name}{end}" for name in wanted for end in ENDINGS):
-                if os.path.lexists(path):
-                    raise OutputError(f"{path} exists: use another folder (-o)")
-            return directory
-        owner = calling_user()
-        if owner is not None:
-            os.chown(directory, *owner)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {directory}: {error.strerror}") from error
-    return directory
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -91,5 +91,6 @@ def as_json(run: Run) -> dict[str, Any]:
         "ladders": [{"title": title, "lines": lines} for title, lines in findings.ladders],
         "recording": str(stage.recording) if stage and stage.recording.exists() else None,
         "capture": str(stage.pcapng) if stage and stage.pcapng.exists() else None,
+        "report": next((str(one) for one in run.reports), None),
         "netns": {"client": stage.left.inode, "server": stage.right.inode} if stage else None,
     }

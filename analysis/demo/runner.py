@@ -41,6 +41,24 @@ class Run:
         return self.error is None and not self.findings.failures
 
     @property
+    def recordings(self) -> list[Path]:
+        """The recordings it left."""
+        stage = self.stage
+        return [stage.recording] if stage and stage.recording.exists() else []
+
+    @property
+    def reports(self) -> list[Path]:
+        """The reports of the recordings, once they are written."""
+        names = (one.with_suffix(".html") for one in self.recordings)
+        return [one for one in names if one.exists()]
+
+    @property
+    def captures(self) -> list[Path]:
+        """The captures it left."""
+        stage = self.stage
+        return [stage.pcapng] if stage and stage.pcapng.exists() else []
+
+    @property
     def status(self) -> str:
         """What it is doing, in a few words."""
         if self.error:

@@ -17,8 +17,6 @@ from tcptrace.analysis.demo.sockets import sockets, states
 from tcptrace.analysis.demo.veth import Veth
 from tcptrace.analysis.demo.wire import Wire
 
-#: What a run leaves: its recording and its capture.
-ENDINGS = (".arrows", ".pcapng")
 #: Longer than any TIME_WAIT lives on any kernel (60 s and one turn of the timer wheel).
 _TIME_WAIT_PATIENCE = 90.0
 
@@ -41,7 +39,7 @@ class Stage:
         mtu: int = 1500,
         patient: bool = False,
     ) -> None:
-        self.recording, self.pcapng = (directory / f"{name}{end}" for end in ENDINGS)
+        self.recording, self.pcapng = (directory / f"{name}{end}" for end in (".arrows", ".pcapng"))
         self.status = "setting up"
         self.skipped: list[str] = []
         self._stop = stop

@@ -30,8 +30,6 @@ def render_html(view: View, summary: dict[str, Any], findings: list[Finding]) ->
 
     ``summary``: of :func:`tcptrace.analysis.summary.summarise` for the same view.
     """
-    style, script = _file("style.css"), _file("script.js")
-    title = f"tcptrace report: {view.recording.path.name}"
     content: list[Html] = [
         overview.header(view, summary),
         tag("nav", [tag("a", text, href=f"#{name}") for name, text in _SECTIONS]),
@@ -46,6 +44,12 @@ def render_html(view: View, summary: dict[str, Any], findings: list[Finding]) ->
         connection_table(view),
         overview.completeness(summary),
     ]
+    return document(f"tcptrace report: {view.recording.path.name}", content)
+
+
+def document(title: str, content: list[Html]) -> str:
+    """Write a whole document around ``content``, with our style and script in it."""
+    style, script = _file("style.css"), _file("script.js")
     head = tag(
         "head",
         tag("meta", charset="utf-8"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,15 @@ def test_the_report_reads_a_recording(runs: Runs) -> None:
     report = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     assert report.returncode == 0, report.stderr
     assert "TIME_WAIT" in report.stdout
+
+
+def test_the_reports_of_all_are_linked_from_an_index(runs: Runs) -> None:
+    folder = Path(runs["syn-flood"].result["recording"]).parent
+    index = (folder / "index.html").read_text()
+    for name, one in runs.items():
+        assert f"tcptrace report: {name}.arrows" in Path(one.result["report"]).read_text()
+        for kind in ("html", "arrows", "pcapng"):
+            assert f'href="{name}.{kind}"' in index
 
 
 def test_three_way_handshake(runs: Runs) -> None:
