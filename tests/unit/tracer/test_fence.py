@@ -1,19 +1,44 @@
+import os
 import platform
+import subprocess
+import sys
 
 import pytest
 
 from tcptrace.tracer import fence
+from tcptrace.tracer.errors import PreflightError
+
+NUMBER = fence._SYSCALL.get(platform.machine())
+GLOBAL_EXPEDITED_REGISTERED = 1 << 2
+#: Prints which barriers its process may ask for, after it was given one: MEMBARRIER_CMD_
+#: GET_REGISTRATIONS, Linux 6.3; less than 0 before.
+PROGRAM = """
+import ctypes, sys
+from tcptrace.tracer.fence import membarrier
+number = int(sys.argv[1])
+membarrier(number)()
+print(ctypes.CDLL(None).syscall(number, 1 << 9, 0, 0))
+"""
 
 
-@pytest.mark.skipif(platform.machine() not in fence._SYSCALL, reason="system call number unknown")
-def test_barrier_for_machines_that_need_one_works_on_this_kernel() -> None:
-    barrier = fence.membarrier(fence._SYSCALL[platform.machine()])
-    barrier()
+@pytest.mark.skipif(NUMBER is None, reason="system call number unknown")
+def test_barrier_is_of_the_kind_that_a_process_with_one_thread_gets_too() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(NUMBER)], check=True, capture_output=True, text=True
+    )
+    if int(told.stdout) < 0:
+        pytest.skip(f"Linux {os.uname().release} does not tell")
+    assert int(told.stdout) == GLOBAL_EXPEDITED_REGISTERED
 
 
-def test_barrier_that_the_kernel_lacks_is_an_error() -> None:
-    with pytest.raises(OSError, match="membarrier"):
+def test_barrier_that_the_kernel_lacks_is_an_error_that_says_so() -> None:
+    with pytest.raises(PreflightError, match=r"membarrier.*Function not implemented"):
         fence.membarrier(100_000)
+
+
+def test_no_system_call_is_guessed_for_a_machine_that_may_need_a_barrier() -> None:
+    with pytest.raises(PreflightError, match="armv7l"):
+        fence.load_fence("armv7l")
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "s390x"])
