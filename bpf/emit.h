@@ -38,18 +38,17 @@ struct common {
 #define READ(to, base, offset) \
 	bpf_probe_read_kernel(&(to), sizeof(to), (const void *)((__u64)(base) + (offset)))
 
-INLINE __u16 swap16(__u16 value)
-{
-	return __builtin_bswap16(value);
-}
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define NETWORK16(value) __builtin_bswap16(value)
+#define NETWORK32(value) __builtin_bswap32(value)
+#else
+#define NETWORK16(value) (value)
+#define NETWORK32(value) (value)
+#endif
 
 INLINE __u16 from_network16(__u16 value)
 {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return swap16(value);
-#else
-	return value;
-#endif
+	return NETWORK16(value);
 }
 
 /* A ring that is full is the only way to lose a record: count each one. */
@@ -76,7 +75,7 @@ INLINE void submit(struct event *event)
 INLINE void set_mapped(__u8 *address, __be32 ipv4)
 {
 	__builtin_memset(address, 0, 8);
-	*(__u32 *)(address + 8) = __builtin_bswap32(0x0000ffff);
+	*(__u32 *)(address + 8) = NETWORK32(0x0000ffff);
 	*(__u32 *)(address + 12) = ipv4;
 }
 
