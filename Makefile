@@ -11,6 +11,10 @@ PACKAGES := iproute2 python3-bpfcc python3-venv
 # chromium: opens the HTML report. tcpdump: an independent witness of what went over the wire.
 # tmux: a terminal for `live --top`, to press keys in and to resize.
 TEST_PACKAGES := chromium tcpdump tmux
+# What reads the Vagrantfile; and what runs it here, with a box made by debootstrap.
+VAGRANT_PACKAGES := vagrant vagrant-libvirt
+HYPERVISOR_PACKAGES := $(VAGRANT_PACKAGES) debootstrap dnsmasq-base fdisk grub-common iptables \
+	libvirt-clients libvirt-daemon-system qemu-system-x86 qemu-utils rsync
 
 # Not the `python3` on PATH, which may be any: only the distribution's own sees its bcc.
 PYTHON := /usr/bin/python3
@@ -30,10 +34,11 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 AS_ROOT := $(if $(SUDO),$(SUDO) env PYTHONDONTWRITEBYTECODE=1 \
 	HYPOTHESIS_STORAGE_DIRECTORY=/root/.cache/hypothesis)
 
-.PHONY: help setup demo test lint fuzz bench soak install uninstall packages test-packages
+.PHONY: help setup demo test lint fuzz bench soak test-vagrant validate-vagrant install uninstall \
+	packages test-packages
 
 help:  ## list the targets
-	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/run-stamp  ## Debian packages if missing, and a virtual environment in .venv
 
@@ -68,6 +73,15 @@ soak: setup  ## record mixed load for long: memory and descriptors flat, nothing
 
 bench: setup  ## measure tcptrace beside its peers (20 minutes on an idle machine)
 	@$(AS_ROOT) $(BIN)/python tests/bench/run.py
+
+# Without a box, a hypervisor or a network.
+validate-vagrant:  ## does Vagrant understand the Vagrantfile, for libvirt and for VirtualBox?
+	@.ci/debian-packages $(VAGRANT_PACKAGES)
+	@tests/vagrant/validate.sh
+
+test-vagrant: setup  ## `vagrant up`, every demo, `vagrant destroy` in emulated machines (an hour)
+	@.ci/debian-packages $(HYPERVISOR_PACKAGES)
+	@$(AS_ROOT) $(BIN)/python tests/vagrant/run.py
 
 # A copy of its own that only root can write: `sudo tcptrace` must not run what somebody else
 # can change, and it goes on working when this folder is moved or removed.

@@ -1,0 +1,235 @@
+"""What a user does with the Vagrantfile, step by step, each checked and timed.
+
+    session.py BOX SCRATCH        (started by run.py, in namespaces of its own)
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from hypervisor import libvirt, things
+
+from tcptrace.analysis import read
+
+ROOT = Path(__file__).resolve().parents[2]
+#: For this machine: emulation; no network outside.
+SETTINGS = """
+Vagrant.configure("2") do |config|
+  config.vm.provider "libvirt" do |libvirt|
+    libvirt.management_network_mode = "none"
+    libvirt.storage_pool_path = "{pool}"
+  end
+end
+"""
+#: What provisioning makes. If it is run again it must leave all of it as it was.
+PROVISIONED = """
+dpkg-query -W
+find /usr/local /etc/ssh /root/.ssh /etc/hosts -type f -printf '%p %s %T@ %m %U\\n' | grep -v pycache | sort
+cat /etc/hosts
+"""
+
+
+class CheckError(Exception):
+    """Something is not as the documentation says."""
+
+
+class Session:
+    """A user's folder and terminal."""
+
+    def __init__(self, box: Path, scratch: Path) -> None:
+        self.box, self.scratch = box, scratch
+        self.project = scratch / "project"
+        self.result: dict[str, Any] = {"steps": {}}
+        self.log = (scratch / "log").open("a")
+        home = scratch / "home"
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "LC_ALL": "C.UTF-8",
+            "LIBVIRT_DEFAULT_URI": "qemu:///system",
+            "VAGRANT_HOME": str(home / ".vagrant.d"),
+            "VAGRANT_CHECKPOINT_DISABLE": "1",
+            "VAGRANT_DEFAULT_PROVIDER": "libvirt",
+            "TCPTRACE_BOX": "tcptrace-test",
+            "TCPTRACE_DRIVER": "qemu",
+        }
+
+    def clone(self) -> None:
+        """Copy what git knows: what a user's clone would hold."""
+        self.project.mkdir()
+        names = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        ).stdout
+        subprocess.run(
+            ["rsync", "-a", "--from0", "--files-from=-", "--ignore-missing-args", ROOT, self.project],
+            input=names,
+            check=True,
+        )
+        pool = self.scratch / "pool"
+        vagrant_home = Path(self.environment["VAGRANT_HOME"])
+        pool.mkdir()
+        vagrant_home.mkdir(parents=True)
+        (vagrant_home / "Vagrantfile").write_text(SETTINGS.format(pool=pool))
+
+    def vagrant(self, step: str, *words: str) -> str:
+        """Run `vagrant WORDS`, timed under the name of a step; give its stdout."""
+        began = time.monotonic()
+        print(f"$ vagrant {' '.join(words)}", file=self.log, flush=True)
+        done = subprocess.run(
+            ["vagrant", *words],
+            cwd=self.project,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+        print(done.stdout, file=self.log, flush=True)
+        seconds = round(time.monotonic() - began, 1)
+        self.result["steps"][step] = seconds
+        click.echo(f"  {step}: {seconds} s", err=True)
+        if done.returncode:
+            raise CheckError(f"`vagrant {' '.join(words)}` ended with {done.returncode}")
+        return done.stdout
+
+    def ssh(self, step: str, machine: str, command: str) -> str:
+        """Run a command in a machine, as the documentation does."""
+        return self.vagrant(step, "ssh", machine, "-c", command)
+
+    def fetched(self, machine: str) -> set[str]:
+        """Name the files that have come from a machine."""
+        folder = self.project / "recordings" / machine
+        return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def expect(true: bool, otherwise: str) -> None:
+    """Raise unless it is so."""
+    if not true:
+        raise CheckError(otherwise)
+
+
+def up(session: Session) -> None:
+    """Two machines; tcptrace works on both at once, and provisioning can be repeated."""
+    session.vagrant("box add", "box", "add", "--name", "tcptrace-test", str(session.box))
+    session.vagrant("validate", "validate")
+    session.vagrant("up", "up")
+    for machine in ("client", "server"):
+        said = session.ssh(f"check, {machine}", machine, "sudo tcptrace check")
+        session.result.setdefault("check", {})[machine] = said.splitlines()
+    before = session.ssh("look", "client", f"sudo sh -c '{PROVISIONED}'")
+    session.vagrant("provision again", "provision", "client")
+    after = session.ssh("look again", "client", f"sudo sh -c '{PROVISIONED}'")
+    expect(after == before, "provisioning again changed the machine")
+    expect(
+        session.result["steps"]["provision again"] < session.result["steps"]["up"] / 2,
+        "provisioning again took long",
+    )
+
+
+def record(session: Session) -> None:
+    """Record on the server while root of the client connects; the file comes to the host."""
+    session.ssh(
+        "record",
+        "server",
+        "python3 -m http.server 8000 >/dev/null 2>&1 & server=$!; "
+        "until ss -Hltn sport = :8000 | grep -q .; do sleep 0.1; done; "
+        "sudo tcptrace record -o web.arrows --port 8000 -- sudo ssh client ': </dev/tcp/server/8000'; "
+        "code=$?; kill $server; exit $code",
+    )
+    connections = read(session.project / "recordings" / "server" / "web.arrows").connections
+    seen = connections[["local_address", "remote_address", "role", "closed_by"]].to_dict("records")
+    expect(
+        seen
+        == [
+            {
+                "local_address": "192.168.56.11",
+                "remote_address": "192.168.56.10",
+                "role": "server",
+                "closed_by": "remote",
+            }
+        ],
+        f"recorded on the server: {seen}",
+    )
+
+
+def demos(session: Session) -> None:
+    """All experiments in one machine; recordings, captures and reports come to the host."""
+    before = session.fetched("client")
+    said = session.ssh("demo --all", "client", "sudo tcptrace demo --all")
+    session.result["demo --all"] = said.splitlines()
+    shown = re.search(r"^(\d+) of (\d+) experiments showed", said, re.MULTILINE)
+    expect(shown is not None and shown[1] == shown[2], "not all experiments were shown")
+    check_files(session, session.fetched("client") - before, int(shown[1]) if shown else 0)
+
+
+def check_files(session: Session, new: set[str], experiments: int) -> None:
+    """Of each experiment a whole recording, a capture and an HTML report are on the host."""
+    counts = {end: sum(name.endswith(end) for name in new) for end in (".arrows", ".pcapng", ".html")}
+    session.result.setdefault("fetched", []).append(counts)
+    expect(min(counts.values()) >= experiments, f"{experiments} experiments left {counts}")
+    folder = session.project / "recordings" / "client"
+    for name in new:
+        if name.endswith(".arrows"):
+            recording = read(folder / name)
+            expect(recording.complete and not recording.lost, f"{name} is not whole")
+        elif name.endswith(".html"):
+            expect("</html>" in (folder / name).read_text()[-20:], f"{name} is cut off")
+
+
+def destroy(session: Session) -> None:
+    """Machines and networks go, and all that is left is the box, for the next `vagrant up`."""
+    session.vagrant("destroy", "destroy", "--force")
+    left = things()
+    session.result["left in libvirt"] = left
+    expect(not left["domains"], f"machines are left: {left['domains']}")
+    expect(not left["networks"], f"networks are left: {left['networks']}")
+    expect(
+        all("_vagrant_box_image_" in name for name in left["volumes"]),
+        f"disks are left: {left['volumes']}",
+    )
+
+
+def versions() -> dict[str, str]:
+    """Name the versions of what this stands on."""
+    packages = ("vagrant", "vagrant-libvirt", "libvirt-daemon", "qemu-system-x86")
+    query = ["dpkg-query", "--show", "--showformat=${Package} ${Version}\n", *packages]
+    done = subprocess.run(query, check=True, capture_output=True, text=True)
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def main() -> int:
+    """Give the exit code; what was found is in SCRATCH/result.json."""
+    box, scratch = map(Path, sys.argv[1:])
+    namespaces = [os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "net", "mnt")]
+    (scratch / "namespaces.new").write_text(" ".join(namespaces))
+    (scratch / "namespaces.new").rename(scratch / "namespaces")
+    session = Session(box, scratch)
+    session.result["versions"] = versions()
+    try:
+        session.clone()
+        with libvirt(scratch):
+            try:
+                for step in (up, record, demos):
+                    step(session)
+            finally:
+                destroy(session)
+    except (CheckError, RuntimeError, subprocess.SubprocessError) as error:
+        session.result["error"] = str(error)
+        click.echo(f"  FAILED: {error}", err=True)
+        return 1
+    finally:
+        (scratch / "result.json").write_text(json.dumps(session.result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
