@@ -57,9 +57,7 @@ def _wait_until_it_answers(daemons: list[subprocess.Popen[bytes]]) -> None:
 
 def virsh(*words: str) -> list[str]:
     """Give the lines that virsh prints."""
-    done = subprocess.run(
-        ["virsh", "--quiet", *words], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run(["virsh", "--quiet", *words], check=True, capture_output=True, text=True)
     return done.stdout.split("\n")
 
 

@@ -62,7 +62,7 @@ def processes(namespaces: set[str]) -> list[str]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            own = {os.readlink(folder / "ns" / kind) for kind in ("pid", "net", "mnt")}
+            own = {str((folder / "ns" / kind).readlink()) for kind in ("pid", "net", "mnt")}
             if own & namespaces:
                 found.append((folder / "cmdline").read_text().replace("\0", " "))
         except OSError:
@@ -86,8 +86,8 @@ def left_behind(namespaces: set[str], scratch: Path, before: dict[str, list[str]
     return left
 
 
-def play(image: Path, scratch: Path) -> tuple[int, set[str]]:
-    """Run session.py; give its exit code and the namespaces it had."""
+def play(image: Path, scratch: Path, namespaces: set[str]) -> int:
+    """Run session.py; give its exit code. The namespaces it gets are added to the set."""
     # bash is the namespace's init: it takes in qemu when the daemon that started it has gone.
     # If this process ends, or is killed, so do unshare, bash, and with bash everything inside.
     inside = f'{sys.executable} "$@"; exit $?'
@@ -98,13 +98,12 @@ def play(image: Path, scratch: Path) -> tuple[int, set[str]]:
             *("bash", "-c", inside, "-", str(HERE / "session.py"), str(image), str(scratch)),
         ]
     )
-    namespaces: set[str] = set()
     try:
         while not (scratch / "namespaces").exists() and process.poll() is None:
             time.sleep(0.1)
         if process.poll() is None:
-            namespaces = set((scratch / "namespaces").read_text().split())
-        return process.wait(), namespaces
+            namespaces.update((scratch / "namespaces").read_text().split())
+        return process.wait()
     finally:
         process.kill()
         process.wait()
@@ -133,7 +132,7 @@ def main(out: Path | None) -> None:
     namespaces: set[str] = set()
     code = None
     try:
-        code, namespaces = play(image, scratch)
+        code = play(image, scratch, namespaces)
     finally:
         found = scratch / "result.json"
         if found.exists():

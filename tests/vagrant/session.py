@@ -1,6 +1,6 @@
 """What a user does with the Vagrantfile, step by step, each checked and timed.
 
-    session.py BOX SCRATCH        (started by run.py, in namespaces of its own)
+session.py BOX SCRATCH        (started by run.py, in namespaces of its own)
 """
 
 import json
@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,23 @@ from hypervisor import libvirt, things
 from tcptrace.analysis import read
 
 ROOT = Path(__file__).resolve().parents[2]
-#: For this machine: emulation; no network outside.
+#: For this machine: emulated machines start slowly; no network outside.
 SETTINGS = """
 Vagrant.configure("2") do |config|
+  config.vm.boot_timeout = 1200
   config.vm.provider "libvirt" do |libvirt|
     libvirt.management_network_mode = "none"
     libvirt.storage_pool_path = "{pool}"
+    libvirt.disk_driver cache: "unsafe"
   end
 end
 """
-#: What provisioning makes. If it is run again it must leave all of it as it was.
-PROVISIONED = """
+#: What provisioning makes: run again, it must leave all of it as it was. (No single quotes.)
+PROVISIONED = r"""
 dpkg-query -W
-find /usr/local /etc/ssh /root/.ssh /etc/hosts -type f -printf '%p %s %T@ %m %U\\n' | grep -v pycache | sort
+find /usr/local /root/.ssh /etc/ssh /etc/hosts ! -name "*.pyc" -type f -printf "%p %s %T@ %m %u\n" \
+    | sort | tee /tmp/provisioned | sha256sum
+grep -v ^/usr/local/lib/ /tmp/provisioned
 cat /etc/hosts
 """
 
@@ -70,7 +75,15 @@ class Session:
             capture_output=True,
         ).stdout
         subprocess.run(
-            ["rsync", "-a", "--from0", "--files-from=-", "--ignore-missing-args", ROOT, self.project],
+            [
+                "rsync",
+                "-a",
+                "--from0",
+                "--files-from=-",
+                "--ignore-missing-args",
+                ROOT,
+                self.project,
+            ],
             input=names,
             check=True,
         )
@@ -83,23 +96,30 @@ class Session:
     def vagrant(self, step: str, *words: str) -> str:
         """Run `vagrant WORDS`, timed under the name of a step; give its stdout."""
         began = time.monotonic()
-        print(f"$ vagrant {' '.join(words)}", file=self.log, flush=True)
-        done = subprocess.run(
-            ["vagrant", *words],
-            cwd=self.project,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
-        )
-        print(done.stdout, file=self.log, flush=True)
+        self.note(f"$ vagrant {' '.join(words)}")
+        with (self.scratch / "stdout").open("w+") as stdout:
+            done = subprocess.run(
+                ["vagrant", *words],
+                cwd=self.project,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=self.log,
+            )
+            stdout.seek(0)
+            said = stdout.read()
         seconds = round(time.monotonic() - began, 1)
+        self.note(f"{said}(ended with {done.returncode} after {seconds} s)")
         self.result["steps"][step] = seconds
         click.echo(f"  {step}: {seconds} s", err=True)
         if done.returncode:
             raise CheckError(f"`vagrant {' '.join(words)}` ended with {done.returncode}")
-        return done.stdout
+        return said
+
+    def note(self, text: str) -> None:
+        """Add to the log."""
+        self.log.write(f"{text}\n")
+        self.log.flush()
 
     def ssh(self, step: str, machine: str, command: str) -> str:
         """Run a command in a machine, as the documentation does."""
@@ -142,7 +162,8 @@ def record(session: Session) -> None:
         "server",
         "python3 -m http.server 8000 >/dev/null 2>&1 & server=$!; "
         "until ss -Hltn sport = :8000 | grep -q .; do sleep 0.1; done; "
-        "sudo tcptrace record -o web.arrows --port 8000 -- sudo ssh client ': </dev/tcp/server/8000'; "
+        "sudo tcptrace record -o web.arrows --port 8000 -- "
+        "sudo ssh client ': </dev/tcp/server/8000'; "
         "code=$?; kill $server; exit $code",
     )
     connections = read(session.project / "recordings" / "server" / "web.arrows").connections
@@ -173,7 +194,9 @@ def demos(session: Session) -> None:
 
 def check_files(session: Session, new: set[str], experiments: int) -> None:
     """Of each experiment a whole recording, a capture and an HTML report are on the host."""
-    counts = {end: sum(name.endswith(end) for name in new) for end in (".arrows", ".pcapng", ".html")}
+    counts = {
+        end: sum(name.endswith(end) for name in new) for end in (".arrows", ".pcapng", ".html")
+    }
     session.result.setdefault("fetched", []).append(counts)
     expect(min(counts.values()) >= experiments, f"{experiments} experiments left {counts}")
     folder = session.project / "recordings" / "client"
@@ -209,26 +232,33 @@ def versions() -> dict[str, str]:
 def main() -> int:
     """Give the exit code; what was found is in SCRATCH/result.json."""
     box, scratch = map(Path, sys.argv[1:])
-    namespaces = [os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "net", "mnt")]
+    namespaces = [str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in ("pid", "net", "mnt")]
     (scratch / "namespaces.new").write_text(" ".join(namespaces))
     (scratch / "namespaces.new").rename(scratch / "namespaces")
     session = Session(box, scratch)
-    session.result["versions"] = versions()
+    session.result |= {"versions": versions(), "errors": []}
     try:
         session.clone()
         with libvirt(scratch):
-            try:
-                for step in (up, record, demos):
-                    step(session)
-            finally:
-                destroy(session)
-    except (CheckError, RuntimeError, subprocess.SubprocessError) as error:
-        session.result["error"] = str(error)
-        click.echo(f"  FAILED: {error}", err=True)
-        return 1
+            # What does not stand on another goes on when that fails.
+            if attempt(session, up):
+                attempt(session, record)
+                attempt(session, demos)
+            attempt(session, destroy)
     finally:
         (scratch / "result.json").write_text(json.dumps(session.result))
-    return 0
+    return bool(session.result["errors"])
+
+
+def attempt(session: Session, step: Callable[[Session], None]) -> bool:
+    """Take a step; keep the line that tells why it failed."""
+    try:
+        step(session)
+    except (CheckError, RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
+        session.result["errors"].append(f"{step.__name__}: {error}")
+        click.echo(f"  FAILED {step.__name__}: {error}", err=True)
+        return False
+    return True
 
 
 if __name__ == "__main__":
