@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# box.sh BOX: build a Debian 12 box for vagrant-libvirt, where no public box can be fetched. Root.
+# box.sh BOX: build a Debian 12 box (amd64) for vagrant-libvirt, where no public box can be fetched. Root.
 #
 # The machine made from it needs no network: what provisioning takes from Debian and from PyPI
 # (packages of the Makefile, dependencies of pyproject.toml) lies in the box, not installed, as an
@@ -14,8 +14,9 @@ root=$work/root
 debs=$(dirname "$box")/debs
 mkdir -p "$debs"
 
-# From where this machine itself takes Debian.
+# From where this machine itself takes Debian, if it is Debian 12.
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -1)
+mirror=${mirror:-http://deb.debian.org/debian}
 packages=$(make --silent --eval='packages-named: ; @echo $(PACKAGES)' packages-named)
 
 echo "Fetching Debian from $mirror"
@@ -54,14 +55,15 @@ mv "$root"/var/cache/apt/archives/*.deb "$root/srv/debian/"
 )
 echo "deb [trusted=yes] file:/srv/debian ./" >"$root/etc/apt/sources.list"
 rm -rf "$root"/var/lib/apt/lists/*
-/usr/bin/python3 - >"$work/requirements" <<'PYTHON'
+.venv/bin/python - >"$work/requirements" <<'PYTHON'
 import tomllib
 
 with open("pyproject.toml", "rb") as file:
     project = tomllib.load(file)
 print(*project["build-system"]["requires"], *project["project"]["dependencies"], "wheel", sep="\n")
 PYTHON
-.venv/bin/pip download --quiet --only-binary=:all: --dest="$root/srv/wheels" --requirement="$work/requirements"
+.venv/bin/pip download --quiet --python-version=3.11 --only-binary=:all: --dest="$root/srv/wheels" \
+    --requirement="$work/requirements" 2>"$work/log" || { cat "$work/log" >&2; exit 1; }
 # "no-compile = false" is how pip's file says --no-compile: emulated, compiling what is never
 # imported would take longer than all else.
 cat >"$root/etc/pip.conf" <<'CONF'

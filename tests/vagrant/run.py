@@ -29,6 +29,8 @@ sys.path.insert(0, str(HERE.parent / "bench"))
 from machine import describe  # noqa: E402
 
 BUILD = ROOT / "build" / "vagrant"
+#: Namespaces of a run that nothing outside is in.
+KINDS = ("pid", "net")
 #: Where libvirt and Vagrant keep what is theirs, if they are used on this machine otherwise.
 ELSEWHERE = ("/etc/libvirt", "/var/lib/libvirt", "/run/libvirt", Path.home() / ".vagrant.d")
 
@@ -57,20 +59,21 @@ def outside() -> dict[str, list[str]]:
     }
 
 
-def processes(namespaces: set[str]) -> list[str]:
-    """Give the processes in one of these namespaces: what keeps one alive."""
+def processes(namespaces: list[int]) -> list[str]:
+    """Give the processes in one of these namespaces (held open): what keeps one alive."""
+    own = {(os.fstat(held).st_dev, os.fstat(held).st_ino) for held in namespaces}
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            own = {str((folder / "ns" / kind).readlink()) for kind in ("pid", "net", "mnt")}
-            if own & namespaces:
+            theirs = [(folder / "ns" / kind).stat() for kind in KINDS]
+            if own & {(one.st_dev, one.st_ino) for one in theirs}:
                 found.append((folder / "cmdline").read_text().replace("\0", " "))
         except OSError:
             continue  # it has ended
     return found
 
 
-def left_behind(namespaces: set[str], scratch: Path, before: dict[str, list[str]]) -> list[str]:
+def left_behind(namespaces: list[int], scratch: Path, before: dict[str, list[str]]) -> list[str]:
     """Tell what is still there of a run that has ended."""
     left = [f"process: {line}" for line in processes(namespaces)]
     mounts = Path("/proc/self/mounts").read_text().splitlines()
@@ -86,8 +89,8 @@ def left_behind(namespaces: set[str], scratch: Path, before: dict[str, list[str]
     return left
 
 
-def play(image: Path, scratch: Path, namespaces: set[str]) -> int:
-    """Run session.py; give its exit code. The namespaces it gets are added to the set."""
+def play(image: Path, scratch: Path, namespaces: list[int]) -> int:
+    """Run session.py; give its exit code. Descriptors of its namespaces are added to the list."""
     # bash is the namespace's init: it takes in qemu when the daemon that started it has gone.
     # If this process ends, or is killed, so do unshare, bash, and with bash everything inside.
     inside = f'{sys.executable} "$@"; exit $?'
@@ -99,10 +102,13 @@ def play(image: Path, scratch: Path, namespaces: set[str]) -> int:
         ]
     )
     try:
-        while not (scratch / "namespaces").exists() and process.poll() is None:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not (scratch / "log").exists() and process.poll() is None:
             time.sleep(0.1)
         if process.poll() is None:
-            namespaces.update((scratch / "namespaces").read_text().split())
+            (bash,) = children.read_text().split()
+            # While they are held, their numbers cannot be given to others.
+            namespaces += [os.open(f"/proc/{bash}/ns/{kind}", os.O_RDONLY) for kind in KINDS]
         return process.wait()
     finally:
         process.kill()
@@ -129,7 +135,7 @@ def main(out: Path | None) -> None:
         "machine": describe(),
     }
     scratch = Path(tempfile.mkdtemp(prefix="run.", dir=BUILD))
-    namespaces: set[str] = set()
+    namespaces: list[int] = []
     code = None
     try:
         code = play(image, scratch, namespaces)
