@@ -19,6 +19,7 @@ COMMANDS = {
     "timeline": "tcptrace.analysis.commands.timeline",
     "export": "tcptrace.analysis.commands.export",
     "demo": "tcptrace.analysis.commands.demo",
+    "demo-host": "tcptrace.analysis.commands.demo_host",
 }
 
 

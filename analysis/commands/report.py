@@ -8,6 +8,9 @@ import click
 from tcptrace.analysis.filters import Filters, choose, filter_options, filters_from
 from tcptrace.analysis.findings import find
 from tcptrace.analysis.groups import GROUPINGS, grouped_by
+from tcptrace.analysis.hosts import Ends, ends_of, pairings
+from tcptrace.analysis.hosts.summary import add_pairs
+from tcptrace.analysis.hosts.words import both_sides
 from tcptrace.analysis.html import render_html
 from tcptrace.analysis.output import new_file
 from tcptrace.analysis.parts import Parts, find_parts
@@ -46,18 +49,30 @@ def command(
         if len(recordings) > 1 or as_json or by:
             raise click.UsageError("--html takes one FILE, and neither --json nor --by")
         return write_html(recordings[0], html, filters, force=force)
+    hosts: list[Ends] = []
+    summaries: list[dict[str, Any]] = []
     for place, parts in enumerate(recordings):
         view = choose(read_parts(parts), filters)
+        if len(recordings) > 1:
+            hosts.append(ends_of(view))
         findings = find(view)
         summary = summarise(view, findings)
         if as_json:
             if by:
                 summary["by"] = {"key": by, "groups": grouped_by(view, by)}
-            click.echo(to_json(summary, indent=2 if len(recordings) == 1 else None))
+            summaries.append(summary)
         else:
             if place:
                 click.echo()
             show(render(view, summary, findings, by=by, verbose=verbose))
+    found = pairings(hosts)
+    if as_json:
+        add_pairs(summaries, hosts, found)
+        for summary in summaries:
+            click.echo(to_json(summary, indent=2 if len(recordings) == 1 else None))
+    for pairing in () if as_json else found:
+        click.echo()
+        show(both_sides(pairing, verbose=verbose))
     return None
 
 

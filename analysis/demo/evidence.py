@@ -1,6 +1,7 @@
 """What an experiment left behind: its recording and its capture, on one clock."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -61,24 +62,43 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """A recording and a capture of the same two hosts.
+class Clocks:
+    """How the clocks behind an experiment's evidence relate, ns.
 
-    Hosts are told apart by the inode of their network namespace.
+    ``capture``: the capture's CLOCK_MONOTONIC to its UTC. ``ahead``: how far a host's UTC is
+    ahead of the capture's. ``note``: how well that is known, if the clocks are not one.
     """
 
-    recording: Recording
-    capture: Capture
-    netns: dict[Side, int]
+    capture: int
+    ahead: Mapping[Side, int] = field(default_factory=lambda: {"left": 0, "right": 0})
+    note: str | None = None
 
-    @property
-    def clock_offset(self) -> int:
-        """CLOCK_MONOTONIC to UTC, ns, as the recording has it."""
-        return int(self.recording.header["clock_offset_ns"])
+
+def clock_offset(recording: Recording) -> int:
+    """CLOCK_MONOTONIC to UTC, ns, as a recording has it."""
+    return int(recording.header["clock_offset_ns"])
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was recorded of two hosts, maybe in one recording, and a capture between them.
+
+    A host's rows are told by the inode of its network namespace.
+    """
+
+    recordings: Mapping[Side, Recording]
+    capture: Capture
+    netns: Mapping[Side, int]
+    clocks: Clocks
+
+    def time_waits(self, side: Side) -> pd.DataFrame:
+        """Return a host's TIME_WAITs."""
+        table = self.recordings[side].time_wait
+        return table[table["netns"] == self.netns[side]]
 
     def connections(self, side: Side, port: int) -> pd.DataFrame:
         """Return a host's connections with ``port`` at either end, in order of opening."""
-        table = self.recording.connections
+        table = self.recordings[side].connections
         mine = (table["netns"] == self.netns[side]) & (
             (table["local_port"] == port) | (table["remote_port"] == port)
         )
@@ -93,7 +113,7 @@ class Evidence:
 
     def visited(self, side: Side, port: int) -> list[str]:
         """List the states a host's sockets with ``port`` went through, in order."""
-        changes = state_changes(self.recording, self.netns[side], side, port)
+        changes = state_changes(self.recordings[side], self.netns[side], side, port)
         return [change.state for change in changes]
 
     def segments(self, port: int) -> list[Sighting]:
@@ -101,27 +121,28 @@ class Evidence:
         found = self.capture.find(lambda sighting: port in sighting.segment.ports)
         return sorted(found, key=lambda sighting: sighting.time)
 
-    def utc(self, monotonic: int) -> pd.Timestamp:
-        """Turn a capture's or a program's time into the recording's."""
-        return pd.Timestamp(monotonic + self.clock_offset, unit="ns", tz="UTC")
+    def utc(self, monotonic: int, side: Side) -> pd.Timestamp:
+        """Turn the time of a program on a host into its recording's."""
+        offset = clock_offset(self.recordings[side])
+        return pd.Timestamp(monotonic + offset, unit="ns", tz="UTC")
 
     def ladder(self, port: int, names: tuple[str, str] = ("client", "server")) -> list[str]:
         """Draw what happened on ``port``."""
         changes = [
-            change
-            for side in ("left", "right")
-            for change in state_changes(self.recording, self.netns[side], side, port)
+            replace(change, time=change.time - self.clocks.ahead[side])
+            for side in self.netns
+            for change in state_changes(self.recordings[side], self.netns[side], side, port)
         ]
         start = min((change.time for change in changes), default=0)
         changes[:0] = [
             StateChange(start, side, "LISTEN")
             for side, inode in self.netns.items()
-            if listens(self.recording, inode, port)
+            if listens(self.recordings[side], inode, port)
         ]
         return ladder(*names, changes, self._arrows(port), most=_MOST_SEGMENTS)
 
     def _arrows(self, port: int) -> list[Arrow]:
-        offset = self.clock_offset
+        offset = self.clocks.capture
         arrows = []
         first: dict[Side, int] = {}
         for sighting in self.segments(port):

@@ -1,10 +1,12 @@
 """What an experiment is: claims, a play with real sockets, a judge."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from tcptrace.analysis.demo.evidence import Evidence, Findings
-from tcptrace.analysis.demo.stage import Stage
+
+if TYPE_CHECKING:
+    from tcptrace.analysis.demo.stage import Stage
 
 
 class Experiment(ABC):
@@ -25,7 +27,7 @@ class Experiment(ABC):
     patient: ClassVar[bool] = True
 
     @abstractmethod
-    def play(self, stage: Stage) -> None:
+    def play(self, stage: "Stage") -> None:
         """Make it happen; raise ExperimentError if the kernel does not play along."""
 
     @abstractmethod

@@ -13,8 +13,10 @@ from tcptrace.tracer.output import calling_user
 PARENT = "TCPTRACE_DEMO_DIR"
 #: What happened, for a browser, with links to all else.
 INDEX = "index.html"
-#: An experiment's recording, capture and report.
-_ENDINGS = (".arrows", ".pcapng", ".html")
+#: An experiment's recording, capture and report; with two machines of each.
+_ENDINGS = tuple(
+    f"{of}{kind}" for of in ("", ".client", ".server") for kind in (".arrows", ".pcapng", ".html")
+)
 
 
 def make_folder(directory: Path | None, names: list[str]) -> Path:

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 
 from tcptrace.analysis.demo.capture import Side
-from tcptrace.analysis.demo.namespace import Namespace
 from tcptrace.analysis.demo.packet import TCP_MAX_HEADERS
+from tcptrace.analysis.demo.place import Place
 
 #: TEST-NET-1 (RFC 5737): addresses that mean nobody.
 ADDRESS: dict[Side, str] = {"left": "192.0.2.1", "right": "192.0.2.2"}
@@ -47,7 +47,7 @@ class Loop(threading.Thread):
         os.close(self._woken)
 
 
-def give_address(namespace: Namespace, side: Side, device: str, *, patient: bool) -> None:
+def give_address(namespace: Place, side: Side, device: str, *, patient: bool) -> None:
     """Give a host its address, and the device the route to everywhere."""
     namespace.run("ip", "address", "add", f"{ADDRESS[side]}/32", "dev", device)
     namespace.run("ip", "link", "set", device, "up")

@@ -73,6 +73,7 @@ def _experiment(run: Run) -> Html:
         run.experiment.name,
         [tag("p", text, class_="warning") for text in wrong],
         [tag("p", f"Skipped: {text}") for text in run.skipped],
+        [tag("p", note, class_="note") for note in run.notes],
         table(("", "The texts say", "Verdict", "Measured"), verdicts, left=4) if verdicts else None,
         [
             tag(

@@ -35,10 +35,11 @@ def text(run: Run) -> str:
     lines += [paragraph(one, "  NOT SHOWN: ") for one in findings.failures]
     if run.error:
         lines.append(paragraph(run.error, "  FAILED: "))
-    if run.stage and run.stage.recording.exists():
-        lines += ["", f"Recording: {run.stage.recording}"]
-    if run.stage and run.stage.pcapng.exists():
-        lines.append(f"Capture:   {run.stage.pcapng}")
+    lines += ["", *map(paragraph, run.notes)] if run.notes else []
+    files = [f"Recording: {path}" for path in run.recordings]
+    files += [f"Capture:   {path}" for path in run.captures]
+    if files:
+        lines += ["", *files]
     return "\n".join(lines)
 
 
@@ -89,8 +90,11 @@ def as_json(run: Run) -> dict[str, Any]:
         ],
         "measured": {name: _plain(value) for name, value in findings.measured.items()},
         "ladders": [{"title": title, "lines": lines} for title, lines in findings.ladders],
-        "recording": str(stage.recording) if stage and stage.recording.exists() else None,
-        "capture": str(stage.pcapng) if stage and stage.pcapng.exists() else None,
+        "notes": run.notes,
+        "recordings": [str(path) for path in run.recordings],
+        "captures": [str(path) for path in run.captures],
+        "recording": str(run.recordings[0]) if len(run.recordings) == 1 else None,
+        "capture": str(run.captures[0]) if len(run.captures) == 1 else None,
         "report": next((str(one) for one in run.reports), None),
         "netns": {"client": stage.left.inode, "server": stage.right.inode} if stage else None,
     }

@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,41 @@ class Reply:
         return self.error or "ok"
 
 
-class Program:
+class Calls(ABC):
+    """A process that uses sockets as it is told, wherever it runs."""
+
+    name: str
+
+    @abstractmethod
+    def start(self, operation: str, **arguments: Any) -> None:
+        """Begin a call that may wait; :meth:`finish` fetches what it came to."""
+
+    @abstractmethod
+    def finish(self) -> Reply:
+        """Wait for the call that was started."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End the process, whatever it is doing; its sockets close as at any exit."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the process and forget it."""
+
+    def ask(self, operation: str, **arguments: Any) -> Reply:
+        """Call and wait; a failing call is an answer too."""
+        self.start(operation, **arguments)
+        return self.finish()
+
+    def do(self, operation: str, **arguments: Any) -> Any:
+        """Call and wait; raise :class:`ExperimentError` if it fails. Returns the value."""
+        reply = self.ask(operation, **arguments)
+        if reply.error:
+            raise ExperimentError(f"{operation}() of {self.name} failed: {reply.error}")
+        return reply.value
+
+
+class Program(Calls):
     """A process in a namespace, known to the kernel (and a recording) as ``name``."""
 
     def __init__(self, name: str, namespace: Namespace) -> None:
@@ -89,15 +124,3 @@ class Program:
             self._buffer += data
         line, self._buffer = self._buffer.split(b"\n", 1)
         return Reply(**json.loads(line))
-
-    def ask(self, operation: str, **arguments: Any) -> Reply:
-        """Call and wait; a failing call is an answer too."""
-        self.start(operation, **arguments)
-        return self.finish()
-
-    def do(self, operation: str, **arguments: Any) -> Any:
-        """Call and wait; raise :class:`ExperimentError` if it fails. Returns the value."""
-        reply = self.ask(operation, **arguments)
-        if reply.error:
-            raise ExperimentError(f"{operation}() of {self.name} failed: {reply.error}")
-        return reply.value

@@ -6,10 +6,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from tcptrace.analysis.demo.capture import ExperimentError
-from tcptrace.analysis.demo.namespace import Namespace
 from tcptrace.tracer.errors import PreflightError, TcptraceError
 
 #: Compiling and attaching takes well under a second; sixteen at once on an emulated processor
@@ -21,12 +21,11 @@ _LIFE = 3600
 
 
 class Recorder:
-    """``tcptrace record`` limited to an experiment's namespaces, as a process of its own."""
+    """``tcptrace record`` limited to an experiment by filter options, a process of its own."""
 
-    def __init__(self, path: Path, namespaces: list[Namespace]) -> None:
+    def __init__(self, path: Path, filters: Iterable[str]) -> None:
         self._ready = path.with_suffix(".ready")
         self._ready.unlink(missing_ok=True)
-        filters = [option for one in namespaces for option in ("--netns", str(one.inode))]
         # A file, not a pipe: nobody reads it while the recorder runs.
         self._words = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
         # Should this process be killed, the recorder must not stay: setpriv.

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tcptrace.analysis.demo.evidence import Evidence, Findings
 from tcptrace.analysis.demo.experiment import Experiment
+from tcptrace.analysis.demo.ground import MakeGround, OneMachine
 from tcptrace.analysis.demo.namespace import SettingIsGlobalError
 from tcptrace.analysis.demo.stage import Stage
 from tcptrace.analysis.recording import read
@@ -25,13 +26,17 @@ def require_root() -> None:
 
 @dataclass
 class Run:
-    """One experiment's run; ``error`` is the line that ended it before its time."""
+    """One experiment's run; ``error`` is the line that ended it before its time.
+
+    ``notes``: where it was played and whose clocks, if not on this machine.
+    """
 
     experiment: Experiment
     directory: Path
     stage: Stage | None = None
     error: str | None = None
     skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
     done: bool = False
 
@@ -43,8 +48,8 @@ class Run:
     @property
     def recordings(self) -> list[Path]:
         """The recordings it left."""
-        stage = self.stage
-        return [stage.recording] if stage and stage.recording.exists() else []
+        left = self.stage.ground.recordings.values() if self.stage else ()
+        return [one for one in dict.fromkeys(left) if one.exists()]
 
     @property
     def reports(self) -> list[Path]:
@@ -55,8 +60,7 @@ class Run:
     @property
     def captures(self) -> list[Path]:
         """The captures it left."""
-        stage = self.stage
-        return [stage.pcapng] if stage and stage.pcapng.exists() else []
+        return self.stage.ground.captures() if self.stage else []
 
     @property
     def status(self) -> str:
@@ -69,22 +73,31 @@ class Run:
 
 
 def run_all(
-    experiments: list[Experiment], directory: Path, watch: Callable[[list[Run]], None]
+    experiments: list[Experiment],
+    directory: Path,
+    watch: Callable[[list[Run]], None],
+    make_ground: MakeGround = OneMachine,
+    takes_turns: Callable[[Experiment], bool] = lambda experiment: False,
 ) -> list[Run]:
     """Run experiments side by side, so that TIME_WAIT is waited for once.
 
-    Every recorder is attached before the first experiment begins. ``watch`` is
-    called again and again while they run. Recordings and captures are left in
-    ``directory``. Raises :class:`PreflightError` where no experiment can run.
+    Those that take turns share their ground: one after the other, beside the others. Every
+    other's recorder is attached before the first of them begins. ``watch`` is called again
+    and again while they run. Recordings and captures are left in ``directory``. Raises
+    :class:`PreflightError` where no experiment can run.
     """
     runs = [Run(experiment, directory) for experiment in experiments]
+    in_turn = [run for run in runs if takes_turns(run.experiment)]
+    together = [run for run in runs if run not in in_turn]
     stop = threading.Event()
     threads = ThreadPoolExecutor(len(runs))
     try:
-        _watched(threads, [partial(_prepare, run, stop) for run in runs], runs, watch)
-        if all(run.error for run in runs):
+        prepared = [partial(_prepare, run, make_ground, stop) for run in together]
+        _watched(threads, prepared, runs, watch)
+        if not in_turn and all(run.error for run in runs):
             raise PreflightError(str(runs[0].error))
-        _watched(threads, [partial(_play, run) for run in runs], runs, watch)
+        played = [partial(_play, run) for run in together]
+        _watched(threads, [*played, partial(_by_turns, in_turn, make_ground, stop)], runs, watch)
     except BaseException:
         stop.set()
         for run in runs:
@@ -103,9 +116,20 @@ def run_all(
     return runs
 
 
+def _by_turns(runs: list[Run], make_ground: MakeGround, stop: threading.Event) -> None:
+    """Play one after the other, each on ground that the one before has left as it was."""
+    for run in runs:
+        if not stop.is_set():
+            _prepare(run, make_ground, stop)
+            _play(run)
+        if run.stage:
+            with _noting(run):
+                run.stage.close()
+
+
 def _watched(
     threads: ThreadPoolExecutor,
-    tasks: list[Callable[[], None]],
+    tasks: Sequence[Callable[[], None]],
     runs: list[Run],
     watch: Callable[[list[Run]], None],
 ) -> None:
@@ -126,17 +150,9 @@ def _noting(run: Run) -> Iterator[None]:
         run.error = str(error)
 
 
-def _prepare(run: Run, stop: threading.Event) -> None:
+def _prepare(run: Run, make_ground: MakeGround, stop: threading.Event) -> None:
     with _noting(run):
-        experiment = run.experiment
-        run.stage = Stage(
-            run.directory,
-            experiment.name,
-            stop,
-            wire=experiment.wire,
-            mtu=experiment.mtu,
-            patient=experiment.patient,
-        )
+        run.stage = Stage(make_ground(run.experiment, run.directory), stop)
         run.stage.start_recorder()
         run.stage.status = "ready"
 
@@ -160,13 +176,15 @@ def _judge(run: Run) -> None:
         return
     with _noting(run):
         run.skipped += stage.skipped
-        recording = read(stage.recording)
-        evidence = Evidence(
-            recording, stage.link, {"left": stage.left.inode, "right": stage.right.inode}
-        )
-        stage.write_capture(evidence.clock_offset)
-        findings = run.findings
-        findings.expect(recording.complete, f"the recording is incomplete: {recording.problem}")
-        findings.expect(not recording.lost, f"the recorder lost {recording.lost} events")
+        ground, findings = stage.ground, run.findings
+        read_once = {path: read(path) for path in run.recordings}
+        recordings = {side: read_once[path] for side, path in ground.recordings.items()}
+        ground.write_captures(recordings)
+        for recording in read_once.values():
+            findings.expect(recording.complete, f"the recording is incomplete: {recording.problem}")
+            findings.expect(not recording.lost, f"the recorder lost {recording.lost} events")
         findings.expect(not stage.link.missed, f"the capture missed {stage.link.missed} packets")
-        run.experiment.judge(evidence, findings)
+        netns = {side: host.inode for side, host in ground.hosts.items()}
+        clocks = ground.clocks(recordings)
+        run.notes += [note for note in (ground.where, clocks.note) if note]
+        run.experiment.judge(Evidence(recordings, stage.link, netns, clocks), findings)

@@ -4,7 +4,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from tcptrace.analysis.demo.namespace import Namespace
+from tcptrace.analysis.demo.place import Place
 
 #: ``st`` of /proc/net/tcp (include/net/tcp_states.h), RFC 9293 names.
 _STATES = {
@@ -40,10 +40,10 @@ class Socket:
     timer_s: float
 
 
-def sockets(namespace: Namespace, port: int | None = None) -> list[Socket]:
+def sockets(host: Place, port: int | None = None) -> list[Socket]:
     """List a namespace's IPv4 TCP sockets, or those with ``port`` at either end."""
     found = []
-    for line in namespace.proc_net("tcp").splitlines()[1:]:
+    for line in host.proc_net("tcp").splitlines()[1:]:
         _, local, remote, state, _, timer, *_ = line.split()
         remote_address, remote_port = remote.split(":")
         found.append(
@@ -58,16 +58,16 @@ def sockets(namespace: Namespace, port: int | None = None) -> list[Socket]:
     return [one for one in found if port is None or port in (one.local_port, one.remote_port)]
 
 
-def states(namespace: Namespace, port: int) -> list[str]:
+def states(host: Place, port: int) -> list[str]:
     """List the states of the sockets with ``port`` at either end, sorted."""
-    return sorted(one.state for one in sockets(namespace, port))
+    return sorted(one.state for one in sockets(host, port))
 
 
-def counters(namespace: Namespace) -> dict[str, int]:
+def counters(host: Place) -> dict[str, int]:
     """Return the namespace's TcpExt and Tcp counters (names as in ``nstat``)."""
     values: dict[str, int] = {}
     for name in ("netstat", "snmp"):
-        lines = namespace.proc_net(name).splitlines()
+        lines = host.proc_net(name).splitlines()
         for names, numbers in zip(lines[::2], lines[1::2], strict=True):
             family = names.split(":")[0]
             if family in ("TcpExt", "Tcp"):

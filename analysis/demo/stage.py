@@ -1,20 +1,15 @@
 """Where an experiment is played: two hosts, a link, programs, the recorder."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from tcptrace.analysis.demo import pcapng
-from tcptrace.analysis.demo.capture import PATIENCE, ExperimentError, Side, other
-from tcptrace.analysis.demo.link import ADDRESS
-from tcptrace.analysis.demo.namespace import Namespace
+from tcptrace.analysis.demo.capture import PATIENCE, Capture, ExperimentError, Side, other
+from tcptrace.analysis.demo.ground import Ground
 from tcptrace.analysis.demo.packet import RST, build
-from tcptrace.analysis.demo.programs import Program
-from tcptrace.analysis.demo.recorder import Recorder
+from tcptrace.analysis.demo.place import Place
+from tcptrace.analysis.demo.programs import Calls
 from tcptrace.analysis.demo.sockets import sockets, states
-from tcptrace.analysis.demo.veth import Veth
 from tcptrace.analysis.demo.wire import Wire
 
 #: Longer than any TIME_WAIT lives on any kernel (60 s and one turn of the timer wheel).
@@ -29,91 +24,64 @@ class Stage:
     fails.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        name: str,
-        stop: threading.Event,
-        *,
-        wire: bool,
-        mtu: int = 1500,
-        patient: bool = False,
-    ) -> None:
-        self.recording, self.pcapng = (directory / f"{name}{end}" for end in (".arrows", ".pcapng"))
+    def __init__(self, ground: Ground, stop: threading.Event) -> None:
+        self.ground = ground
         self.status = "setting up"
         self.skipped: list[str] = []
+        self.left, self.right = ground.hosts["left"], ground.hosts["right"]
         self._stop = stop
-        self._programs: list[Program] = []
-        with contextlib.ExitStack() as stack:
-            self.left = Namespace()
-            stack.callback(self.left.close)
-            self.right = Namespace()
-            stack.callback(self.right.close)
-            self._link: Wire | Veth = (
-                Wire(self.left, self.right, mtu, patient=patient)
-                if wire
-                else Veth(self.left, self.right, patient=patient)
-            )
-            stack.callback(self._link.close)
-            self._recorder = Recorder(self.recording, [self.left, self.right])
-            stack.callback(self._recorder.close)
-            self._stack = stack.pop_all()
+        self._programs: list[Calls] = []
 
     @property
-    def link(self) -> Wire | Veth:
+    def link(self) -> Capture:
         """What joins the hosts; it holds the capture."""
-        return self._link
+        return self.ground.link
 
     @property
     def wire(self) -> Wire:
         """The link, where it is the user-space wire."""
-        assert isinstance(self._link, Wire)  # noqa: S101  the experiment asked for it
-        return self._link
+        assert isinstance(self.link, Wire)  # noqa: S101  the experiment asked for it
+        return self.link
 
-    def host(self, side: Side) -> Namespace:
-        """Return the namespace on a side."""
-        return self.left if side == "left" else self.right
+    def host(self, side: Side) -> Place:
+        """Return the host on a side."""
+        return self.ground.hosts[side]
 
     def address(self, side: Side) -> str:
         """Return the IPv4 address of the host on a side."""
-        return ADDRESS[side]
+        return self.ground.addresses[side]
 
     def start_recorder(self) -> None:
         """Wait until the recorder sees everything."""
         self.status = "starting the recorder"
-        self._recorder.wait(self._stop)
+        self.ground.start_recorders(self._stop)
 
     def stop_recorder(self) -> None:
-        """End the recording; :attr:`recording` can be read then."""
+        """End the recording, and what the capture takes in."""
         self.status = "ending the recording"
-        self._recorder.stop()
-        self._link.freeze()
+        self.ground.stop_recorders()
+        self.link.freeze()
 
-    def write_capture(self, clock_offset: int) -> None:
-        """Write the capture beside the recording, on the recording's clock."""
-        names = ("client's host", "server's host")
-        pcapng.write(self.pcapng, names, self._link.sightings, clock_offset)
-
-    def program(self, name: str, side: Side) -> Program:
+    def program(self, name: str, side: Side) -> Calls:
         """Start a process on one host."""
-        program = Program(name, self.host(side))
+        program = self.ground.program(name, side)
         self._programs.append(program)
         return program
 
     def connect(
-        self, client: Program, server: Program, port: int, local_port: int, name: str = "c"
+        self, client: Calls, server: Calls, port: int, local_port: int, name: str = "c"
     ) -> None:
         """Join two programs by a connection both call ``name``; ``l`` is the listener."""
         server.start("accept", name=name, listener="l")
         reply = client.ask(
-            "connect", name=name, address=ADDRESS["right"], port=port, local_port=local_port
+            "connect", name=name, address=self.address("right"), port=port, local_port=local_port
         )
         accepted = server.finish()
         for side, one in (("connect()", reply), ("accept()", accepted)):
             if one.error:
                 raise ExperimentError(f"{side} on port {port} failed: {one.error}")
 
-    def close_in_order(self, first: Program, second: Program, name: str = "c") -> None:
+    def close_in_order(self, first: Calls, second: Calls, name: str = "c") -> None:
         """Close a connection, ``first`` actively; both programs hold on until the end.
 
         Had ``first`` let go at once, the kernel might not say when its TIME_WAIT began.
@@ -180,12 +148,12 @@ class Stage:
 
     def cancel(self) -> None:
         """Make whatever is being waited for fail soon."""
-        self._link.abandon()
+        self.ground.cancel()
         for program in self._programs:
             program.kill()
 
     def close(self) -> None:
-        """End every process and thread, and let the namespaces go."""
-        for program in self._programs:
-            program.close()
-        self._stack.close()
+        """End every process and thread, and let the hosts go."""
+        while self._programs:
+            self._programs.pop().close()
+        self.ground.close()

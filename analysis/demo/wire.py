@@ -1,22 +1,20 @@
-"""A wire of our own: TUN devices in both namespaces, joined by this program.
+"""A wire of our own: TUN devices on both hosts, joined by this program.
 
-A thread carries packets between them one by one: an experiment says which
+It carries packets between them one by one: an experiment says which
 segments it drops, holds up or repeats, so that nothing depends on luck.
 """
 
-import errno
-import fcntl
-import os
-import struct
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from tcptrace.analysis.demo.capture import Capture, Fate, Match, Side, Sighting, now, other
-from tcptrace.analysis.demo.link import KEPT, Loop, give_address
-from tcptrace.analysis.demo.namespace import Namespace
+from tcptrace.analysis.demo.link import KEPT, give_address
 from tcptrace.analysis.demo.packet import parse
-from tcptrace.tracer.errors import PreflightError
+from tcptrace.analysis.demo.place import Place
+from tcptrace.analysis.demo.tun import DEVICE, LinkEnd
 
-_TUNSETIFF = 0x400454CA
-_IFF_TUN_NO_PI = 0x1001
+#: Makes one end of the link; what the host there sends goes to the function given.
+MakeEnd = Callable[[Side, Callable[[bytes], None]], LinkEnd]
 
 
 class Rule:
@@ -56,41 +54,32 @@ class Wire(Capture):
     """
 
     def __init__(
-        self, left: Namespace, right: Namespace, mtu: int = 1500, *, patient: bool = False
+        self,
+        hosts: Mapping[Side, Place],
+        make_end: MakeEnd,
+        mtu: int = 1500,
+        *,
+        patient: bool = False,
     ) -> None:
         super().__init__()
         self._rules: list[Rule] = []
-        self._tun: dict[Side, int] = {}
-        self._loop = Loop("wire")
+        self._ends: dict[Side, LinkEnd] = {}
         try:
-            for side, namespace in (("left", left), ("right", right)):
-                self._open(side, namespace, mtu, patient)  # type: ignore[arg-type]
+            for side, host in hosts.items():
+                self._ends[side] = make_end(side, partial(self._carry, side))
+                host.set_sysctl(f"conf/{DEVICE}/rp_filter", 0)
+                host.run("ip", "link", "set", DEVICE, "mtu", str(mtu))
+                give_address(host, side, DEVICE, patient=patient)
+            for end in self._ends.values():
+                end.start()
         except BaseException:
             self.close()
             raise
-        self._loop.start()
-
-    def _open(self, side: Side, namespace: Namespace, mtu: int, patient: bool) -> None:
-        with namespace.inside():
-            try:
-                descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-                self._tun[side] = descriptor
-                fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", b"wire", _IFF_TUN_NO_PI))
-            except OSError as error:
-                raise PreflightError(
-                    f"cannot make a TUN device ({error.strerror}): modprobe tun, "
-                    "and /dev/net/tun must be there"
-                ) from error
-        namespace.set_sysctl("conf/wire/rp_filter", 0)
-        namespace.run("ip", "link", "set", "wire", "mtu", str(mtu))
-        give_address(namespace, side, "wire", patient=patient)
-        self._loop.serve(descriptor, lambda: self._carry(side))
 
     def close(self) -> None:
-        """Stop carrying; the devices go with their descriptors."""
-        self._loop.close()
-        for descriptor in self._tun.values():
-            os.close(descriptor)
+        """Remove the devices; nothing may be carried any more."""
+        for end in self._ends.values():
+            end.close()
 
     def drop(self, match: Match, times: int | None = None) -> Rule:
         """Lose the segments that match: the first ``times`` of them, or all."""
@@ -132,27 +121,22 @@ class Wire(Capture):
         """Send a segment seen before once more: an old duplicate."""
         return self.inject(sighting.side, sighting.segment.packet, "repeated")
 
-    def _carry(self, side: Side) -> None:
-        while True:
-            try:
-                packet = os.read(self._tun[side], 65536)
-            except BlockingIOError:
-                return
-            time = now()
-            segment = parse(packet, KEPT)
-            if segment is None:
-                continue
-            sighting = Sighting(time, side, segment)
-            with self.changed:
-                rule = next((one for one in self._rules if one.match(sighting)), None)
-                if rule is not None:
-                    self._catch(rule, sighting, packet)
-                else:
-                    sighting.arrived = time
-            if rule is None:
-                self._write(other(side), packet)
-            # Only now: whoever waits for it may rely on its having arrived.
-            self.add(sighting)
+    def _carry(self, side: Side, packet: bytes) -> None:
+        time = now()
+        segment = parse(packet, KEPT)
+        if segment is None:
+            return
+        sighting = Sighting(time, side, segment)
+        with self.changed:
+            rule = next((one for one in self._rules if one.match(sighting)), None)
+            if rule is not None:
+                self._catch(rule, sighting, packet)
+            else:
+                sighting.arrived = time
+        if rule is None:
+            self._write(other(side), packet)
+        # Only now: whoever waits for it may rely on its having arrived.
+        self.add(sighting)
 
     def _catch(self, rule: Rule, sighting: Sighting, packet: bytes) -> None:
         sighting.fate = rule.fate
@@ -167,9 +151,4 @@ class Wire(Capture):
                 self._rules.remove(rule)
 
     def _write(self, side: Side, packet: bytes) -> None:
-        try:
-            os.write(self._tun[side], packet)
-        except OSError as error:
-            # A packet the stack refuses (martian, device down) is lost, as on any wire.
-            if error.errno not in (errno.EINVAL, errno.EIO):
-                raise
+        self._ends[side].write(packet)

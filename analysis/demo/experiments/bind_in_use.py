@@ -1,6 +1,5 @@
 """A server restarted during TIME_WAIT, with SO_REUSEADDR before, after, both or neither."""
 
-from tcptrace.analysis.demo.capture import now
 from tcptrace.analysis.demo.evidence import CONDITIONS, HOLDS, Evidence, Findings
 from tcptrace.analysis.demo.experiment import Experiment
 from tcptrace.analysis.demo.stage import Stage
@@ -43,7 +42,7 @@ class BindInUse(Experiment):
             if reply.error == "EADDRINUSE":
                 self.last_failure = reply.began
             elif reply.error is None:
-                self.success = now()
+                self.success = reply.ended
             return reply.error != "EADDRINUSE"
 
         stage.wait_until(bound, "bind() after TIME_WAIT", patience=90, every=0.1)
@@ -60,8 +59,8 @@ class BindInUse(Experiment):
         connection = evidence.connection("right", PORT)
         lived = float(connection["time_wait_s"])
         began = connection["time_wait_began"]
-        failed = (evidence.utc(self.last_failure) - began).total_seconds()
-        bound = (evidence.utc(self.success) - began).total_seconds()
+        failed = (evidence.utc(self.last_failure, "right") - began).total_seconds()
+        bound = (evidence.utc(self.success, "right") - began).total_seconds()
         findings.expect(
             failed <= lived <= bound,
             f"last EADDRINUSE {failed:.3f} s, end {lived:.3f} s, success {bound:.3f} s",

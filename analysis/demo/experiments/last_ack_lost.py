@@ -3,7 +3,7 @@
 from tcptrace.analysis.demo.capture import Match
 from tcptrace.analysis.demo.evidence import FAILS, HOLDS, Evidence, Findings
 from tcptrace.analysis.demo.experiment import Experiment
-from tcptrace.analysis.demo.programs import Program
+from tcptrace.analysis.demo.programs import Calls
 from tcptrace.analysis.demo.stage import Stage
 from tcptrace.analysis.demo.wire import Rule, Wire
 
@@ -58,7 +58,7 @@ class LastAckLost(Experiment):
         stage.wait_for_states("right", KEPT, [])
         stage.wait_for_time_wait_end("left", KEPT)
 
-    def _without_time_wait(self, stage: Stage, client: Program, server: Program, port: int) -> Rule:
+    def _without_time_wait(self, stage: Stage, client: Calls, server: Calls, port: int) -> Rule:
         """Lose the last ACK, kill the TIME_WAIT; the repeated FINs are held up."""
         lost = stage.wire.drop(last_ack(stage.wire, port), times=1)
         held = stage.wire.hold(
@@ -150,7 +150,7 @@ class LastAckLost(Experiment):
         ]
 
 
-def begin(stage: Stage, client: Program, server: Program, port: int) -> None:
+def begin(stage: Stage, client: Calls, server: Calls, port: int) -> None:
     """Connect, then close: the client first, the server by a FIN whose fate it can ask for."""
     server.do("listen", name="l", port=port)
     stage.connect(client, server, port, CLIENTS[port])

@@ -42,9 +42,7 @@ class ServerClosesFirst(Experiment):
         """Find the TIME_WAITs and whose they are."""
         first = evidence.connection("right", FIRST_CLIENT)
         lived = float(first["time_wait_s"])
-        time_wait = evidence.recording.time_wait
-        servers = int((time_wait["netns"] == evidence.netns["right"]).sum())
-        clients = int((time_wait["netns"] == evidence.netns["left"]).sum())
+        servers, clients = (len(evidence.time_waits(side)) for side in ("right", "left"))
         again = evidence.connection("right", FIRST_CLIENT + 1)
         findings.expect(first["closed_by"] == "local", "the server did not close first")
         findings.expect(first["comm"] == "server", f"the owner is {first['comm']}")

@@ -1,9 +1,11 @@
 """A segment of an old connection arrives late: during TIME_WAIT, and without it."""
 
+import pandas as pd
+
 from tcptrace.analysis.demo.capture import ExperimentError, Sighting, now
 from tcptrace.analysis.demo.evidence import CONDITIONS, Evidence, Findings
 from tcptrace.analysis.demo.experiment import Experiment
-from tcptrace.analysis.demo.programs import Program
+from tcptrace.analysis.demo.programs import Calls
 from tcptrace.analysis.demo.sockets import counters, states
 from tcptrace.analysis.demo.stage import Stage
 
@@ -66,7 +68,7 @@ class StraySegment(Experiment):
             stage.skipped.append(str(error))
 
     def _old_connection(
-        self, stage: Stage, client: Program, server: Program, port: int, *, fast: bool = False
+        self, stage: Stage, client: Calls, server: Calls, port: int, *, fast: bool = False
     ) -> Sighting:
         """Play the old connection to its end; return the segment that is still on its way."""
         server.do("listen", name="l", port=port)
@@ -90,7 +92,7 @@ class StraySegment(Experiment):
         return stray
 
     def _stray_meets_new(
-        self, stage: Stage, client: Program, server: Program, port: int, *, fast: bool
+        self, stage: Stage, client: Calls, server: Calls, port: int, *, fast: bool
     ) -> None:
         """Remove TIME_WAIT, connect another program, release the stray when its time comes."""
         stray = self._old_connection(stage, client, server, port, fast=fast)
@@ -107,7 +109,7 @@ class StraySegment(Experiment):
         server.do("drain", name="c")
 
     def _catch_up(
-        self, stage: Stage, victim: Program, server: Program, stray: Sighting
+        self, stage: Stage, victim: Calls, server: Calls, stray: Sighting
     ) -> tuple[int, int]:
         """Let both sides of the new connection send until the stray fits in.
 
@@ -137,9 +139,12 @@ class StraySegment(Experiment):
             self.guarded_after == ["TIME_WAIT"], f"after the stray: {self.guarded_after}"
         )
         stray = next(one for one in evidence.segments(GUARDED) if one.fate == "held")
-        began = guarded["time_wait_began"]
+        # TIME_WAIT begins with the server's FIN.
+        fin = next(
+            one for one in evidence.segments(GUARDED) if one.side == "right" and one.segment.fin
+        )
         findings.expect(
-            evidence.utc(stray.arrived or 0) > began,
+            (stray.arrived or 0) > (fin.arrived or 0) and guarded["time_wait_began"] is not pd.NaT,
             "the stray came before TIME_WAIT",
         )
         for port in (TIMESTAMPS, SLOW, *((FAST,) if FAST in self.read else ())):
@@ -210,7 +215,7 @@ def distance(start: int, end: int) -> int:
     return (end - start + 2**31) % 2**32 - 2**31
 
 
-def outrun(stage: Stage, client: Program, server: Program, port: int) -> tuple[int, float]:
+def outrun(stage: Stage, client: Calls, server: Calls, port: int) -> tuple[int, float]:
     """Send both ways until both sequence numbers are ahead of the clock of first ones.
 
     Returns bytes sent each way and the seconds it took.

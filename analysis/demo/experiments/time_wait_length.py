@@ -40,12 +40,11 @@ class TimeWaitLength(Experiment):
 
     def judge(self, evidence: Evidence, findings: Findings) -> None:
         """Draw the lifetimes' histogram."""
-        table = evidence.recording.time_wait
-        own = table[table["netns"] == evidence.netns["left"]]
+        own = evidence.time_waits("left")
         lived = own.loc[own["end"] == "expired", "lived_s"].to_numpy(np.float64)
         if not findings.expect(len(lived) == SAMPLES, f"{len(lived)} of {SAMPLES} expired"):
             return
-        hz = int(evidence.recording.header["hz"])
+        hz = int(evidence.recordings["left"].header["hz"])
         turn = granularity(60 * hz) / hz
         low, middle, high = np.quantile(lived, (0, 0.5, 1))
         findings.expect(low >= 60, f"one lived {low:.3f} s")

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from tcptrace.analysis.demo.capture import ExperimentError, Side
 from tcptrace.analysis.demo.evidence import CONDITIONS, Evidence, Findings
 from tcptrace.analysis.demo.experiment import Experiment
-from tcptrace.analysis.demo.link import ADDRESS
-from tcptrace.analysis.demo.programs import Program
+from tcptrace.analysis.demo.programs import Calls
 from tcptrace.analysis.demo.sockets import states
 from tcptrace.analysis.demo.stage import Stage
 
@@ -30,11 +29,6 @@ class Case:
     timestamps: int = 1
     delay: int | None = None
     expected: bool = False
-
-    @property
-    def address(self) -> str:
-        """Where the server is."""
-        return "127.0.0.1" if self.loopback else ADDRESS["right"]
 
 
 CASES = (
@@ -59,7 +53,7 @@ class TimeWaitReuse(Experiment):
     def play(self, stage: Stage) -> None:
         """Try each case in turn."""
         client = stage.program("client", "left")
-        servers: dict[Side, Program] = {
+        servers: dict[Side, Calls] = {
             "left": stage.program("server", "left"),
             "right": stage.program("server", "right"),
         }
@@ -85,18 +79,19 @@ class TimeWaitReuse(Experiment):
         stage.connect(client, server, INCOMING, INCOMING_CLIENT)
         self.incoming = states(stage.right, INCOMING)
 
-    def _attempt(self, stage: Stage, client: Program, server: Program, case: Case) -> str:
+    def _attempt(self, stage: Stage, client: Calls, server: Calls, case: Case) -> str:
         stage.left.set_sysctl("tcp_tw_reuse", case.reuse)
         for host in (stage.left, stage.right):
             host.set_sysctl("tcp_timestamps", case.timestamps)
+        address = "127.0.0.1" if case.loopback else stage.address("right")
         server.do("listen", name="l", port=case.port)
-        client.do("connect", name="c", address=case.address, port=case.port)
+        client.do("connect", name="c", address=address, port=case.port)
         server.do("accept", name="c", listener="l")
         stage.close_in_order(client, server)
         stage.wait_for_states("left", case.port, ["TIME_WAIT"] + ["LISTEN"] * case.loopback)
         deadline = time.monotonic() + TRIED
         while True:
-            reply = client.ask("connect", name="c", address=case.address, port=case.port)
+            reply = client.ask("connect", name="c", address=address, port=case.port)
             if reply.error not in (None, "EADDRNOTAVAIL"):
                 raise ExperimentError(f"{case.label}: connect() failed: {reply.error}")
             if reply.error is None or time.monotonic() > deadline:

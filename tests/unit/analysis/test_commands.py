@@ -112,6 +112,18 @@ def test_several_files_give_one_json_object_a_line(make, capsys):
     assert [json.loads(line)["schema"] for line in out.splitlines()] == [1, 1]
 
 
+def test_several_files_say_what_they_have_in_common_and_one_file_does_not(make, capsys):
+    one, other = make(), make(name="other.arrows")
+    _, out, _ = run(capsys, "report", one, other, "--json")
+    pairs = [json.loads(line)["pairs"] for line in out.splitlines()]
+    assert [[pair["file"] for pair in found] for found in pairs] == [[str(other)], [str(one)]]
+    assert pairs[0][0]["connections"] == 0
+    _, out, _ = run(capsys, "report", one, other)
+    assert "no connection between them was seen from both sides" in out
+    _, out, _ = run(capsys, "report", one, "--json")
+    assert "pairs" not in json.loads(out)
+
+
 def test_filters_choose_connections(make, capsys):
     _, out, _ = run(capsys, "report", make(), "--json", "--comm", "wget")
     assert json.loads(out)["connections"]["total"] == 0
