@@ -27,9 +27,11 @@
 #define PROTOCOL_TCP 6
 
 /* The part of struct sock_common that holds the tuple, read in one go:
- * one call of bpf_probe_read_kernel instead of seven. */
+ * one call of bpf_probe_read_kernel instead of seven. Aligned: its members are
+ * read as what they are, the verifier refuses an unaligned read of the stack,
+ * and LLVM from 19 on puts bytes anywhere. */
 struct common {
-	__u8 bytes[COMMON_SIZE];
+	__u8 bytes[COMMON_SIZE] __attribute__((aligned(8)));
 };
 
 #define COMMON(c, type, offset) (*(type *)((c)->bytes + (offset)))
