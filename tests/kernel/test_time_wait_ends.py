@@ -25,7 +25,8 @@ def kernel_has(option: str) -> bool:
     """Whether the running kernel was built with `option`; False if nobody says."""
     for path in (Path("/proc/config.gz"), Path(f"/boot/config-{os.uname().release}")):
         if path.exists():
-            text = gzip.decompress(path.read_bytes()) if path.suffix else path.read_bytes()
+            text = path.read_bytes()
+            text = gzip.decompress(text) if path.suffix == ".gz" else text
             return f"{option}=y".encode() in text
     return False
 
