@@ -19,6 +19,8 @@ TIME_WAIT_ENDS = (*tw.ENDS[1:6], "skipped", "open", None)
 _END_CODES = np.array([TIME_WAIT_ENDS.index(name) for name in tw.ENDS], np.int8)
 _NO_END, _SKIPPED = TIME_WAIT_ENDS.index(None), TIME_WAIT_ENDS.index("skipped")
 _TIMERS = ("timer:timer_start", "timer:timer_expire_entry", "timer:timer_cancel")
+#: More than any event's number.
+_ORPHANS_LAST = 1 << 60
 #: Where a row has no life, no timewait socket or no snapshot.
 UNSEEN = -1
 
@@ -69,6 +71,12 @@ class Rows:
         self._without_life = np.flatnonzero(self.life < 0)
         self._without_wait = np.flatnonzero(self.wait < 0)
         self.first = first[order]
+        #: What orders those that came first at the same time: by kind, then by event.
+        self.tie = column(
+            lives.row[chosen],
+            events.row[waits.tuple_row[orphans]] + _ORPHANS_LAST,
+            events.row[idle] + 2 * _ORPHANS_LAST,
+        )
         #: Known from snapshots alone.
         self.idle = (self.life < 0) & (self.wait < 0)
         self.lives, self.waits = lives, waits

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tcptrace.analysis.filters import View
+from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.order import order_within
-from tcptrace.analysis.reconstruct import Found
+from tcptrace.analysis.view import Slice, View, per_slice
 from tcptrace.analysis.watched import time_wait_watched
 from tcptrace.tracer.schema import KIND
 
@@ -43,13 +43,10 @@ def completeness(view: View) -> dict[str, Any]:
     filtered |= bool(view.filters)
     comparable = not filtered and netns is not None
     kernel = _kernel_counts(recording.header.get("mib"), recording.final.get("mib"))
-    recorded = (
-        _recorded_counts(
-            recording.found, recording.connections, int(netns), recording.observed.settling
-        )
-        if comparable and netns is not None
-        else dict.fromkeys(_COUNTERS)
-    )
+    recorded: dict[str, int | None] = dict.fromkeys(_COUNTERS)
+    if comparable:
+        recorded |= pd.DataFrame(_recorded_counts(view)).sum().astype(int).to_dict()
+        recorded["estab_resets"] = recording.found.broken[int(netns)]
     if not time_wait_watched(recording.header):
         recorded |= dict.fromkeys(_OF_TIME_WAIT)
     return {
@@ -83,13 +80,13 @@ def _flat(mib: Any) -> dict[str, int]:
     return counters
 
 
-def _recorded_counts(
-    found: Found, connections: pd.DataFrame, netns: int, until: int
-) -> dict[str, int | None]:
-    """Count what the kernel's counters count.
-
-    ``until``: ns, when they were read last: what comes while settling is not in them.
-    """
+@per_slice
+def _recorded_counts(part: Slice) -> dict[str, int]:
+    """Count what the kernel's counters count, but for ``estab_resets``."""
+    netns = part.recording.header.get("netns")
+    # When they were read last: what comes while settling is not in them.
+    until = part.recording.observed.settling
+    connections = part.connections
     names = ["netns", "opened", "role", "time_wait_began", "time_wait_s", "time_wait_end"]
     ours = connections[names]
     ours = ours[(ours["netns"] == netns).fillna(False).astype(bool)]
@@ -99,8 +96,7 @@ def _recorded_counts(
     return {
         "active_opens": int((opened & (ours["role"] == "client")).sum()),
         "passive_opens": int((opened & (ours["role"] == "server")).sum()),
-        "estab_resets": found.broken[netns],
-        "timewait_sockets": _timewait_sockets(found, netns, until),
+        "timewait_sockets": _timewait_sockets(part.events, netns, until),
         "time_wait_reused_connect": int(
             (~later & (ours["time_wait_end"] == "reused_connect")).sum()
         ),
@@ -108,9 +104,8 @@ def _recorded_counts(
     }
 
 
-def _timewait_sockets(found: Found, netns: int, until: int) -> int:
+def _timewait_sockets(events: EventArrays, netns: object, until: int) -> int:
     """Count the timewait sockets made, sub-state FIN_WAIT_2 included, re-arms not."""
-    events = found.events
     starts = events.kind == KIND["timewait_start"]
     timers = starts | (events.kind == KIND["timewait_cancel"])
     rows = np.flatnonzero(timers & (events.netns == netns) & (events.time <= until))

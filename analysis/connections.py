@@ -12,9 +12,10 @@ from tcptrace.analysis import outcomes as how
 from tcptrace.analysis.assemble import TIME_WAIT_ENDS, UNSEEN, Rows, timers_attached
 from tcptrace.analysis.columns import censored, distinct, names, nullable, utc, words
 from tcptrace.analysis.durations import state_seconds, time_wait_seconds
+from tcptrace.analysis.found import Part
 from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
 from tcptrace.analysis.pairs import conversations
-from tcptrace.analysis.reconstruct import Found, Reconstruction
+from tcptrace.analysis.reconstruct import Reconstruction
 from tcptrace.analysis.snapshots import match, snapshot_rows
 from tcptrace.analysis.timewait import find_time_waits, jiffy_rate
 from tcptrace.analysis.tuples import last_before, tuple_ids
@@ -55,10 +56,14 @@ class Tables:
     ``time_wait``: ``connection`` ... ``comm`` as above, ``began`` (NaT: before the
     recording), ``ended`` (NaT: after it), ``lived_s``, ``end``, ``restarts``, and
     ``censored``, which is about this TIME_WAIT, not its connection.
+
+    ``order``: (2, connections) what they are in the order of: when each was first seen,
+    ns, and a number for those of the same time.
     """
 
     connections: pd.DataFrame
     time_wait: pd.DataFrame
+    order: np.ndarray
 
 
 def build_tables(table: pa.Table, header: dict[str, Any], observed: Observed) -> Tables:
@@ -69,14 +74,14 @@ def build_tables(table: pa.Table, header: dict[str, Any], observed: Observed) ->
     reconstruction = Reconstruction()
     for batch in table.to_batches():
         reconstruction.add(batch)
-    return assemble(reconstruction.finish(), header, observed)
+    return assemble(reconstruction.finish().gathered.whole(), header, observed)
 
 
-def assemble(found: Found, header: dict[str, Any], observed: Observed) -> Tables:
+def assemble(part: Part, header: dict[str, Any], observed: Observed) -> Tables:
     """Put socket lives, timewait sockets and snapshots together."""
-    events, lives = found.events, found.lives
+    events, lives = part.events, part.lives
     seen_rows, seen_waits = snapshot_rows(events)
-    wait_rows = np.concatenate([found.waits, seen_waits])
+    wait_rows = np.concatenate([part.waits, seen_waits])
     others = np.concatenate([wait_rows, seen_rows])
     ids = tuple_ids(
         *(
@@ -89,12 +94,13 @@ def assemble(found: Found, header: dict[str, Any], observed: Observed) -> Tables
         # A snapshot's TIME_WAIT may be that of a connection in the table: leave it out.
         recorded = last_before(life_ids, lives.first, wait_ids, events.time[wait_rows]) >= 0
         wait_rows, wait_ids = wait_rows[~recorded], wait_ids[~recorded]
-    hz = jiffy_rate(events, header.get("hz"))
+    hz = jiffy_rate(part.timers, header.get("hz"))
     waits = find_time_waits(events, wait_rows, wait_ids, lives, life_ids, hz)
-    snapshots = match(events, seen_rows, seen_ids, lives, life_ids)
+    snapshots = match(events, seen_rows, seen_ids, lives, life_ids, part.connecting)
     assembled = Rows(events, lives, waits, snapshots, header, observed)
     connections = _connections(assembled)
-    return Tables(connections, _time_waits(assembled, connections))
+    order = np.stack([assembled.first, assembled.tie])
+    return Tables(connections, _time_waits(assembled, connections), order)
 
 
 def _time_waits(rows: Rows, connections: pd.DataFrame) -> pd.DataFrame:

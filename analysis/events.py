@@ -49,9 +49,13 @@ class EventArrays:
     def __len__(self) -> int:
         return len(self.time)
 
+    def columns(self) -> dict[str, np.ndarray]:
+        """Give what has an entry per event, by name."""
+        return {name: getattr(self, name) for name in _ARRAYS}
+
     def take(self, rows: np.ndarray) -> "EventArrays":
         """Give some of the events."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
+        return replace(self, **{name: values[rows] for name, values in self.columns().items()})
 
     @classmethod
     def concatenate(cls, parts: list["EventArrays"]) -> "EventArrays":
@@ -161,6 +165,10 @@ class Decoder:
             ),
             ipv6=_NO_IPV6,
         )
+
+    def events(self, columns: dict[str, np.ndarray]) -> EventArrays:
+        """Put the columns of some of these events together again."""
+        return EventArrays(**columns, comms=self.comms, ipv6=_NO_IPV6)
 
     def words(self, column: Any) -> np.ndarray:
         """Turn a dictionary column into indices of ``comms``.

@@ -1,18 +1,14 @@
 """Choose connections: what ``--port``, ``--comm`` and the rest mean for tables."""
 
 import ipaddress
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from tcptrace.analysis.recording import Recording
 from tcptrace.tracer.selection import Network, Selection, filter_options, kernel_comm, taken_from
 
-__all__ = ["Filters", "View", "choose", "filter_options", "filters_from"]
-
-T = TypeVar("T")
+__all__ = ["Filters", "filter_options", "filters_from"]
 
 
 @dataclass(frozen=True)
@@ -39,33 +35,6 @@ class Filters(Selection):
                 table["remote_address"], self.address
             )
         return keep
-
-
-@dataclass(frozen=True)
-class View:
-    """What a report looks at: a recording and the connections chosen from it."""
-
-    recording: Recording
-    connections: pd.DataFrame
-    time_wait: pd.DataFrame
-    filters: Filters = Filters()
-    _made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
-
-    def once(self, what: Hashable, make: Callable[[], T]) -> T:
-        """Give what ``make`` makes of this view, made only once; ``what``: its name."""
-        if what not in self._made:
-            self._made[what] = make()
-        made: T = self._made[what]
-        return made
-
-
-def choose(recording: Recording, filters: Filters) -> View:
-    """Keep the connections that pass, and the TIME_WAITs that belong to them."""
-    connections, time_wait = recording.connections, recording.time_wait
-    if filters:
-        connections = connections[filters.mask(connections)]
-        time_wait = time_wait[time_wait["connection"].isin(connections["connection"])]
-    return View(recording, connections, time_wait, filters)
 
 
 def _inside(addresses: pd.Series, networks: tuple[Network, ...]) -> pd.Series:

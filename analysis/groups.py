@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from tcptrace.analysis.filters import View
-from tcptrace.analysis.services import endpoint, ephemeral_range, service_ports
+from tcptrace.analysis.counts import added, counts
+from tcptrace.analysis.grouping import grouped
+from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.states import LEFT
 from tcptrace.analysis.units import netns_names, units
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
+from tcptrace.analysis.view import Slice, View, per_slice
 from tcptrace.analysis.watched import time_wait_watched
 
 #: What ``report --by`` can group by.
@@ -16,6 +19,8 @@ GROUPINGS = ("process", "service", "remote", "netns", "unit")
 
 #: Outcomes of a connect() that got no connection.
 FAILED_OUTCOMES = ("refused", "timed_out", "unreachable")
+
+_PAIR = ["client", "server", "address", "port"]
 
 
 def active_closers(view: View) -> list[dict[str, Any]]:
@@ -26,36 +31,24 @@ def active_closers(view: View) -> list[dict[str, Any]]:
     ``closes``: connections closed by this side (``local``, ``both``), resets included.
     ``time_wait``: TIME_WAITs that this gave this side, None where they were not watched.
     """
-    needed = ["comm", "role", "local_port", "remote_address", "remote_port"]
-    needed += ["time_wait_began", "time_wait_end"]
-    active = view.connections["closed_by"].isin(["local", "both"])
-    closers = view.connections.loc[active, needed]
-    ports = service_ports(closers, ephemeral_range(view.recording.header))
-    keyed = closers[["comm", "role", "remote_address"]].join(ports)
-    keyed = keyed.assign(began=had_time_wait(closers))
+    table = counts(view)
+    table = table[table["closed_by"].isin(["local", "both"])]
     keys = ["comm", "role", "service_local_port", "remote_address", "service_remote_port"]
-    grouped = keyed.groupby(keys, observed=True, dropna=False)["began"].agg(
-        closes="size", time_waits="sum"
+    numbers = table[[*keys, "connections"]].assign(
+        time_waits=table["connections"].where(table["time_wait"], 0)
     )
     watched = time_wait_watched(view.recording.header)
-    busiest = grouped.reset_index().sort_values("closes", ascending=False, kind="stable")
     return [
         {
             "comm": text_or_none(row.comm),
             "role": text_or_none(row.role),
             "remote_service": endpoint(row.remote_address, row.service_remote_port),
             "local_port": integer_or_none(row.service_local_port),
-            "closes": int(row.closes),
+            "closes": int(row.connections),
             "time_wait": int(row.time_waits) if watched else None,
         }
-        for row in rows(busiest)
+        for row in rows(most_first(added(numbers, keys), "connections"))
     ]
-
-
-def had_time_wait(connections: pd.DataFrame) -> pd.Series:
-    """Mark the connections that had a TIME_WAIT."""
-    end = connections["time_wait_end"]
-    return connections["time_wait_began"].notna() & (end != "skipped").fillna(True)
 
 
 def grouped_by(view: View, key: str) -> list[dict[str, Any]]:
@@ -65,63 +58,48 @@ def grouped_by(view: View, key: str) -> list[dict[str, Any]]:
     so both ends of a connection fall into the same one. A unit is the owner's container
     or systemd unit. Rows of namespaces also have ``name``, None where they have none.
     """
-    connections = view.connections
-    groups = _keys(view, key)
-    counts = pd.DataFrame(
-        {
-            "connections": 1,
-            "closed_local": connections["closed_by"].isin(["local", "both"]),
-            "closed_remote": connections["closed_by"] == "remote",
-            "reset": connections["outcome"] == "reset",
-            "failed": connections["outcome"].isin(FAILED_OUTCOMES),
-            "time_wait": had_time_wait(connections),
-            "close_wait": (connections["outcome"] == "open")
-            & (connections["state"] == "CLOSE_WAIT"),
-        },
-        index=connections.index,
-    ).astype("int64")
-    columns = list(groups.columns)
+    table = counts(view)
+    groups = _keys(table, key, view.recording.header)
+    conditions = {
+        "connections": pd.Series(True, index=table.index),
+        "closed_local": table["closed_by"].isin(["local", "both"]),
+        "closed_remote": table["closed_by"] == "remote",
+        "reset": table["outcome"] == "reset",
+        "failed": table["outcome"].isin(FAILED_OUTCOMES),
+        "time_wait": table["time_wait"],
+        "close_wait": table["state"] == "CLOSE_WAIT",
+    }
+    numbers = {name: table["connections"].where(met, 0) for name, met in conditions.items()}
+    found = added(groups.assign(**numbers), list(groups))
     watched = time_wait_watched(view.recording.header)
     names = netns_names(view.recording.header) if key == "netns" else {}
-    table = (
-        counts.join(groups)
-        .groupby(columns, observed=True, dropna=False)
-        .sum()
-        .reset_index()
-        .sort_values("connections", ascending=False, kind="stable")
-    )
     return [
         {
             key: _name(row, key),
             **({"name": names.get(integer_or_none(row.netns) or 0)} if key == "netns" else {}),
             **{
                 column: int(getattr(row, column)) if watched or column != "time_wait" else None
-                for column in counts.columns
+                for column in conditions
             },
         }
-        for row in rows(table)
+        for row in rows(most_first(found, "connections"))
     ]
 
 
-def _keys(view: View, key: str) -> pd.DataFrame:
-    connections = view.connections
+def _keys(table: pd.DataFrame, key: str, header: dict[str, Any]) -> pd.DataFrame:
     if key == "process":
-        return connections[["comm"]]
+        return table[["comm"]]
     if key == "remote":
-        return connections[["remote_address"]]
+        return table[["remote_address"]]
     if key == "netns":
-        return connections[["netns"]]
+        return table[["netns"]]
     if key == "unit":
-        return units(connections["cgroup"], view.recording.header).to_frame()
-    ports = service_ports(connections, ephemeral_range(view.recording.header))
-    local, remote = ports["service_local_port"], ports["service_remote_port"]
-    serves = local.notna()
+        return units(table["cgroup"], header).to_frame()
+    local, remote = table["service_local_port"], table["service_remote_port"]
     return pd.DataFrame(
         {
-            "address": connections["local_address"]
-            .astype("object")
-            .where(serves, connections["remote_address"].astype("object")),
-            "port": local.where(serves, remote),
+            "address": table["local_address"].where(local.notna(), table["remote_address"]),
+            "port": local.where(local.notna(), remote),
         }
     )
 
@@ -144,29 +122,7 @@ def sides_by_service(view: View) -> list[dict[str, Any]]:
     A connection counts once: where both ends were seen, by the client's row. Programs
     are None where unknown (the other machine's are). Ends of unknown role are left out.
     """
-    connections = view.connections
-    clients = connections[connections["role"] == "client"]
-    servers = connections[connections["role"] == "server"]
-    alone = servers[~servers["conversation"].isin(clients["conversation"].dropna())]
-    sums = pd.concat(
-        [
-            _sides(
-                clients.assign(
-                    client=clients["comm"],
-                    server=_at_server(clients, servers, "comm"),
-                    other=_at_server(clients, servers, "closed_by"),
-                ),
-                "remote",
-                {"local": "client", "remote": "server"},
-            ),
-            _sides(
-                alone.assign(client=None, server=alone["comm"], other=None),
-                "local",
-                {"local": "server", "remote": "client"},
-            ),
-        ]
-    )
-    whole = sums.groupby(["client", "server", "address", "port"], dropna=False).sum().reset_index()
+    whole = added(pd.concat(_sides(view)), _PAIR)
     return [
         {
             "client": text_or_none(row.client),
@@ -177,8 +133,37 @@ def sides_by_service(view: View) -> list[dict[str, Any]]:
             "closed_by_server": int(row.closed_by_server),
             "closed_by_both": int(row.closed_by_both),
         }
-        for row in rows(whole.sort_values("connections", ascending=False, kind="stable"))
+        for row in rows(most_first(whole, "connections"))
     ]
+
+
+@per_slice
+def _sides(part: Slice) -> pd.DataFrame:
+    """Count per pair of programs and service; both ends of a connection are in one slice."""
+    needed = ["role", "conversation", "comm", "closed_by"]
+    needed += ["local_address", "local_port", "remote_address", "remote_port"]
+    connections = part.connections[needed]
+    clients = connections[connections["role"] == "client"]
+    servers = connections[connections["role"] == "server"]
+    alone = servers[~servers["conversation"].isin(clients["conversation"].dropna())]
+    return pd.concat(
+        [
+            _counted(
+                clients.assign(
+                    client=clients["comm"],
+                    server=_at_server(clients, servers, "comm"),
+                    other=_at_server(clients, servers, "closed_by"),
+                ),
+                "remote",
+                {"local": "client", "remote": "server"},
+            ),
+            _counted(
+                alone.assign(client=None, server=alone["comm"], other=None),
+                "local",
+                {"local": "server", "remote": "client"},
+            ),
+        ]
+    )
 
 
 def _at_server(clients: pd.DataFrame, servers: pd.DataFrame, column: str) -> Any:
@@ -188,7 +173,7 @@ def _at_server(clients: pd.DataFrame, servers: pd.DataFrame, column: str) -> Any
     return known[column].array.take(place, allow_fill=True)
 
 
-def _sides(ends: pd.DataFrame, service: str, closers: dict[str, str]) -> pd.DataFrame:
+def _counted(ends: pd.DataFrame, service: str, closers: dict[str, str]) -> pd.DataFrame:
     """Count per program and service; ``closers``: whom ``local`` and ``remote`` mean.
 
     An end that is still open does not say who closed; ``other`` is what the other says.
@@ -199,29 +184,27 @@ def _sides(ends: pd.DataFrame, service: str, closers: dict[str, str]) -> pd.Data
     def closed(which: str) -> pd.Series:
         return (side == which) | (unsaid & (other == as_seen_there[which]))
 
-    table = ends[["client", "server"]].assign(
-        address=ends[f"{service}_address"],
-        port=ends[f"{service}_port"],
-        connections=1,
-        closed_by_both=closed("both"),
-        **{f"closed_by_{who}": closed(which) for which, who in closers.items()},
+    found = grouped(
+        ends[["client", "server"]].assign(
+            address=ends[f"{service}_address"],
+            port=ends[f"{service}_port"],
+            closed_by_both=closed("both").astype(bool),
+            **{f"closed_by_{who}": closed(which).astype(bool) for which, who in closers.items()},
+        )
     )
-    keys = ["client", "server", "address", "port"]
-    found = table.groupby(keys, observed=True, dropna=False).sum().reset_index()
-    return found.astype(dict.fromkeys(keys, "object"))
+    numbers = {
+        name: np.where(found.keys[name], found.size, 0) for name in found.keys if name not in _PAIR
+    }
+    table = found.keys.assign(connections=found.size, **numbers)
+    return added(table.astype(dict.fromkeys(_PAIR, "object")), _PAIR)
 
 
-def failures(connections: pd.DataFrame) -> list[dict[str, Any]]:
+def failures(view: View) -> list[dict[str, Any]]:
     """Count what failed without a close: by outcome, program and destination, most first.
 
     ``established``: False for a connect() that got no connection, True for a connection
     that was given up later.
     """
-    failed = connections[connections["outcome"].isin(FAILED_OUTCOMES)]
-    older = failed["censored"].isin(LEFT) & failed["syn_sent_s"].isna()
-    came_to_be = failed["established"].notna() | failed["established_s"].notna() | older
-    keys = ["outcome", "came_to_be", "comm", "remote_address", "remote_port", "error"]
-    grouped = failed.assign(came_to_be=came_to_be).groupby(keys, observed=True, dropna=False)
     return [
         {
             "outcome": str(row.outcome),
@@ -231,15 +214,23 @@ def failures(connections: pd.DataFrame) -> list[dict[str, Any]]:
             "error": text_or_none(row.error),
             "connects": int(row.connects),
         }
-        for row in rows(_most_first(grouped.size().rename("connects"), "connects"))
+        for row in rows(added_up(_failures(view), "connects"))
     ]
 
 
-def resets(connections: pd.DataFrame) -> list[dict[str, Any]]:
+@per_slice
+def _failures(part: Slice) -> pd.DataFrame:
+    connections = part.connections
+    failed = connections[connections["outcome"].isin(FAILED_OUTCOMES)]
+    older = failed["censored"].isin(LEFT) & failed["syn_sent_s"].isna()
+    came_to_be = failed["established"].notna() | failed["established_s"].notna() | older
+    keys = ["outcome", "comm", "remote_address", "remote_port", "error"]
+    found = grouped(failed[keys].assign(came_to_be=came_to_be))
+    return found.keys.assign(connects=found.size)
+
+
+def resets(view: View) -> list[dict[str, Any]]:
     """Count resets: by who sent them, program and the kernel's reason, most first."""
-    reset = connections[connections["outcome"] == "reset"]
-    keys = ["closed_by", "comm", "role", "reset_reason"]
-    table = reset.groupby(keys, observed=True, dropna=False).size().rename("resets")
     return [
         {
             "sent_by": text_or_none(row.closed_by),
@@ -248,9 +239,24 @@ def resets(connections: pd.DataFrame) -> list[dict[str, Any]]:
             "reason": text_or_none(row.reset_reason),
             "resets": int(row.resets),
         }
-        for row in rows(_most_first(table, "resets"))
+        for row in rows(added_up(_resets(view), "resets"))
     ]
 
 
-def _most_first(table: pd.Series, by: str) -> pd.DataFrame:
-    return table.reset_index().sort_values(by, ascending=False, kind="stable")
+@per_slice
+def _resets(part: Slice) -> pd.DataFrame:
+    reset = part.connections["outcome"] == "reset"
+    keys = ["closed_by", "comm", "role", "reset_reason"]
+    found = grouped(part.connections.loc[reset, keys])
+    return found.keys.assign(resets=found.size)
+
+
+def added_up(parts: list[pd.DataFrame], number: str) -> pd.DataFrame:
+    """Put together what slices counted, the most first."""
+    table = pd.concat(parts)
+    return most_first(added(table, [name for name in table if name != number]), number)
+
+
+def most_first(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Sort what was counted."""
+    return table.sort_values(by, ascending=False, kind="stable")

@@ -85,9 +85,18 @@ class Lives:
     def __len__(self) -> int:
         return len(self.first)
 
+    @property
+    def portless(self) -> np.ndarray:
+        """Those that connect, and of which no event told a local port."""
+        return self.client & self.begins & (self.local_port == 0)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Give the fields by name."""
+        return {name: getattr(self, name) for name in _NAMES}
+
     def take(self, chosen: np.ndarray) -> "Lives":
         """Give some of them."""
-        return Lives(**{name: getattr(self, name)[..., chosen] for name in _NAMES})
+        return Lives(**{name: values[..., chosen] for name, values in self.columns().items()})
 
     @classmethod
     def concatenate(cls, parts: list["Lives"]) -> "Lives":

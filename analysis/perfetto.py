@@ -16,10 +16,10 @@ from typing import Any
 
 import pandas as pd
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.steps import CLOSED, Step, steps
 from tcptrace.analysis.values import rows, text_or_none
+from tcptrace.analysis.view import View
 
 #: No process has this number (PID_MAX_LIMIT, 2**22): the ends of unknown owner.
 _NOBODY = (1 << 22) + 1

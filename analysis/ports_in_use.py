@@ -2,42 +2,47 @@
 
 import pandas as pd
 
-from tcptrace.analysis.filters import View
+from tcptrace.analysis.grouping import Grouped, grouped, joined
+from tcptrace.analysis.groups import most_first
 from tcptrace.analysis.population import peaks
+from tcptrace.analysis.services import ephemeral_range
+from tcptrace.analysis.view import Slice, View, per_slice
 
 #: What shares one set of local ports: a port is free again for another of these.
 DESTINATION = ["netns", "local_address", "remote_address", "remote_port"]
 
 
-def ports_in_use(view: View, ephemeral: tuple[int, int]) -> pd.DataFrame:
-    """Count the ports of ``ephemeral`` held at once by connections and TIME_WAITs.
+def ports_in_use(view: View) -> pd.DataFrame:
+    """Count the ephemeral ports held at once by connections and TIME_WAITs.
 
     Columns: those of ``DESTINATION`` and ``peak``; one row per destination, the
     most ports first. Connections known to be servers' hold no port of their own.
     """
-    return view.once(("ports_in_use", ephemeral), lambda: _ports_in_use(view, ephemeral))
+    return view.once("ports_in_use", lambda: _ports_in_use(view))
 
 
-def _ports_in_use(view: View, ephemeral: tuple[int, int]) -> pd.DataFrame:
-    needed = [*DESTINATION, "role", "local_port", "connection", "opened", "closed"]
-    connections = view.connections[needed]
-    clients = connections[
-        (connections["role"] != "server")
-        & connections["local_port"].between(*ephemeral).fillna(False).astype(bool)
-    ]
-    if clients.empty:
-        return clients[DESTINATION].assign(peak=0)
-    waits = view.time_wait.set_index("connection")[["ended"]].rename(columns={"ended": "free"})
-    held = clients[[*DESTINATION, "connection", "opened", "closed"]].join(waits, on="connection")
-    had_wait = held["connection"].isin(view.time_wait["connection"])
-    until = held["free"].where(had_wait, held["closed"])
-    keyed = held.groupby(DESTINATION, observed=True, dropna=False)
-    number = keyed.ngroup()
-    most = peaks(number, held["opened"], until, view.recording.started).rename("peak")
-    destinations = held[DESTINATION].assign(number=number).drop_duplicates("number")
-    return (
-        destinations.join(most, on="number")
-        .drop(columns="number")
-        .sort_values("peak", ascending=False, kind="stable")
-        .reset_index(drop=True)
-    )
+def _ports_in_use(view: View) -> pd.DataFrame:
+    found = _held(view)
+    destinations = joined([groups for groups, _ in found])
+    held = pd.concat([spans for _, spans in found], ignore_index=True)
+    number = pd.Series(destinations.group)
+    most = peaks(number, held["opened"], held["until"], view.recording.started)
+    table = destinations.keys.assign(peak=most.reindex(range(len(destinations.keys))))
+    return most_first(table.astype({"peak": "int64"}), "peak").reset_index(drop=True)
+
+
+@per_slice
+def _held(part: Slice) -> tuple[Grouped, pd.DataFrame]:
+    """Give each client's destination, and from when until when it held its port."""
+    ephemeral = ephemeral_range(part.recording.header) or (1, 0)
+    connections = part.connections
+    chosen = (connections["role"] != "server") & connections["local_port"].between(
+        *ephemeral
+    ).fillna(False).astype(bool)
+    needed = [*DESTINATION, "connection", "opened", "closed"]
+    clients = connections.loc[chosen, needed].set_index("connection")
+    free = part.time_wait.set_index("connection")["ended"]
+    had_wait = clients.index.isin(free.index)
+    until = clients["closed"].mask(had_wait, free.reindex(clients.index))
+    spans = pd.DataFrame({"opened": clients["opened"], "until": until})
+    return grouped(clients[DESTINATION]), spans

@@ -5,7 +5,6 @@ sockets and of snapshots, which are few. Gives the same for pieces of any size.
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow as pa
 from tcptrace.analysis.addresses import Addresses, ByAddress, by_address
 from tcptrace.analysis.describe import describe
 from tcptrace.analysis.events import Decoder, EventArrays
+from tcptrace.analysis.found import PART, Found, Gathered
 from tcptrace.analysis.lives import Grouping, Lives, group
 from tcptrace.analysis.marks import BROKEN, ERROR, RESET_SENT, marks
 from tcptrace.analysis.order import numbered
@@ -22,32 +22,15 @@ from tcptrace.tracer.schema import KIND, SCHEMA, STATE
 PIECE = 1 << 19
 
 
-@dataclass(frozen=True)
-class Found:
-    """``lives``: all of them. ``events``: those of timewait sockets (``waits``: their
-    places) and of snapshots, in the recording's order. ``count``: the events read.
-    ``broken``: by network namespace, how many established connections ended without an
-    orderly close.
-    """  # noqa: D205
-
-    lives: Lives
-    events: EventArrays
-    waits: np.ndarray
-    count: int
-    broken: Counter[int]
-
-
 class Reconstruction:
     """Takes a recording's events in, in its order; see :meth:`add`, then :meth:`finish`."""
 
-    def __init__(self, piece: int = PIECE) -> None:
+    def __init__(self, piece: int = PIECE, part: int = PART) -> None:
         self._piece = piece
         self._decoder = Decoder()
+        self._gathered = Gathered(self._decoder, part)
         self._waiting: list[EventArrays] = []
         self._size = 0
-        self._lives: list[Lives] = []
-        self._kept: list[EventArrays] = []
-        self._is_wait: list[np.ndarray] = []
         self._broken: Counter[int] = Counter()
         self._carried = self._decoder.arrays(SCHEMA.empty_table())
         #: Of the carried: its event is among those kept, as a timewait socket's.
@@ -69,20 +52,8 @@ class Reconstruction:
     def finish(self) -> Found:
         """Give what was found; nothing can be added then."""
         self._digest(final=True)
-        lives = Lives.concatenate(self._lives)
-        self._lives = []
-        events = EventArrays.concatenate(self._kept)
-        self._kept = []
-        ranked = self._decoder.ranked
-        lives = replace(lives, local=ranked(lives.local), remote=ranked(lives.remote))
-        order = np.argsort(events.row, kind="stable")
-        return Found(
-            lives=lives,
-            events=self._decoder.finish(events.take(order)),
-            waits=np.flatnonzero(np.concatenate(self._is_wait)[order]),
-            count=self._decoder.rows,
-            broken=self._broken,
-        )
+        self._gathered.finish()
+        return Found(self._gathered, self._decoder.rows, self._broken)
 
     def _digest(self, *, final: bool) -> None:
         """Look at what waits, and at what was carried over."""
@@ -103,13 +74,12 @@ class Reconstruction:
         new[:carried] &= ~self._told
         keep = new | (events.kind == KIND["existing"]) & (np.arange(len(events)) >= carried)
         chosen = np.flatnonzero(keep)
-        self._kept.append(events.take(chosen))
-        self._is_wait.append(new[chosen])
+        kept, is_wait = events.take(chosen), new[chosen]
         if final:
-            self._lives.append(lives)
+            self._gathered.add(lives, kept, is_wait)
             return
         places, over = self._carry(found, grouping, lives)
-        self._lives.append(lives.take(np.flatnonzero(over)))
+        self._gathered.add(lives.take(np.flatnonzero(over)), kept, is_wait)
         rows = np.sort(_without_repeats(events, mark, found, places))
         self._carried, self._told = events.take(rows), told[rows]
 

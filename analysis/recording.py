@@ -1,6 +1,6 @@
 """A recording as pandas sees it: what its header says and the tables made of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from tcptrace.analysis.connections import Tables, assemble
 from tcptrace.analysis.events import events_frame
+from tcptrace.analysis.found import Found, Part
 from tcptrace.analysis.observed import Observed
 from tcptrace.analysis.parts import Parts, load_parts, one_recording
-from tcptrace.analysis.reconstruct import Found
 from tcptrace.analysis.stream import table
 
 
@@ -81,9 +81,24 @@ class Recording:
         """One row per kernel event, in the recording's order and columns."""
         return events_frame(self.table)
 
+    @property
+    def several(self) -> bool:
+        """Whether it is so large that it should be looked at part by part."""
+        return self.found.gathered.several
+
+    def parts(self) -> Iterator[tuple[Part, Tables]]:
+        """Give what was found part by part, and the tables of each."""
+        for part in self.found.gathered.parts():
+            yield part, assemble(part, self.header, self.observed)
+
+    @cached_property
+    def whole(self) -> Part:
+        """All that was found, in one."""
+        return self.found.gathered.whole()
+
     @cached_property
     def _tables(self) -> Tables:
-        return assemble(self.found, self.header, self.observed)
+        return assemble(self.whole, self.header, self.observed)
 
     @property
     def connections(self) -> pd.DataFrame:

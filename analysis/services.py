@@ -22,7 +22,7 @@ def service_ports(connections: pd.DataFrame, ephemeral: tuple[int, int] | None) 
     ``ephemeral``, the recorded net.ipv4.ip_local_port_range; with no range, both are.
     Returns nullable integers: ``service_local_port``, ``service_remote_port``.
     """
-    role = connections["role"].astype("object")
+    role = connections["role"]
     unknown = ~role.isin(["client", "server"])
     kept = {}
     for side, owner in (("local", "server"), ("remote", "client")):

@@ -39,15 +39,21 @@ def snapshot_rows(events: EventArrays) -> tuple[np.ndarray, np.ndarray]:
 
 
 def match(
-    events: EventArrays, rows: np.ndarray, ids: np.ndarray, lives: Lives, life_ids: np.ndarray
+    events: EventArrays,
+    rows: np.ndarray,
+    ids: np.ndarray,
+    lives: Lives,
+    life_ids: np.ndarray,
+    connecting: np.ndarray,
 ) -> Snapshots:
     """Find each snapshot row's life by its four-tuple; keep those that have none.
 
     ``ids``, ``life_ids``: tuple ids of ``rows`` and of ``lives``, in one numbering.
+    ``connecting``: numbers of rows that are of some life whose port is not known.
     """
     time = events.time[rows]
     life = living(lives, life_ids, ids, time, STALE)
-    found = (life >= 0) | _connecting(events, rows, lives)
+    found = (life >= 0) | np.isin(events.row[rows], connecting)
     of_life = np.full(len(lives), -1)
     owned = (life >= 0) & (events.pid[rows] != 0)
     of_life[life[owned]] = rows[owned]
@@ -61,25 +67,27 @@ def match(
     return Snapshots(of_life, rows[idle[last]], time[idle[first]], time[idle[last]])
 
 
-def _connecting(events: EventArrays, rows: np.ndarray, lives: Lives) -> np.ndarray:
-    """Tell rows of sockets in SYN_SENT whose port no event has told yet.
+def asked_before_port(events: EventArrays) -> np.ndarray:
+    """Choose a snapshot's rows of sockets in SYN_SENT: no event may have told their port."""
+    full, _ = snapshot_rows(events)
+    chosen: np.ndarray = full[events.new[full] == STATE["SYN_SENT"]]
+    return chosen
+
+
+def connecting(waiting: EventArrays, portless: Lives) -> np.ndarray:
+    """Tell which rows of sockets in SYN_SENT are of lives whose port no event told.
 
     They are told by where they connect to: which of them is which life does not matter.
+    Gives the events' numbers (``row``).
     """
-    portless = np.flatnonzero(lives.client & lives.begins & (lives.local_port == 0))
-    waiting = np.flatnonzero(events.new[rows] == STATE["SYN_SENT"])
-    result = np.zeros(len(rows), bool)
-    if not len(waiting):
-        return result
 
     def both(name: str) -> np.ndarray:
-        told, seen = getattr(lives, name)[portless], getattr(events, name)[rows[waiting]]
-        return np.concatenate([told, seen])
+        return np.concatenate([getattr(portless, name), getattr(waiting, name)])
 
     nothing = np.zeros(len(portless) + len(waiting), np.int64)
     ids = tuple_ids(both("netns"), nothing, nothing, both("remote"), both("remote_port"))
-    times = events.time[rows[waiting]]
-    place = last_before(ids[: len(portless)], lives.first[portless], ids[len(portless) :], times)
-    until = np.where(lives.ends, lives.last + STALE, ALWAYS)[portless]
-    result[waiting] = spread(until, place, NEVER) >= times
-    return result
+    told, seen = ids[: len(portless)], ids[len(portless) :]
+    place = last_before(told, portless.first, seen, waiting.time)
+    until = np.where(portless.ends, portless.last + STALE, ALWAYS)
+    rows: np.ndarray = waiting.row[spread(until, place, NEVER) >= waiting.time]
+    return rows

@@ -1,9 +1,12 @@
 """How long connections stay in each state."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from tcptrace.analysis.survival import Survival, kaplan_meier
+from tcptrace.analysis.view import Slice, View, per_slice
 
 #: State -> its column, in an order in which every life visits them (RFC 9293,
 #: section 3.3.2): of the columns a life filled, the first was its first state.
@@ -23,32 +26,71 @@ LEFT = ("left", "both")
 RIGHT = ("right", "both")
 
 
-def dwell(
-    connections: pd.DataFrame, time_wait: pd.DataFrame, started: pd.Timestamp
-) -> dict[str, Survival]:
+@dataclass(frozen=True)
+class Stays:
+    """Stays in one state: ``seconds`` of each, and whether it was seen to ``end``."""
+
+    seconds: np.ndarray
+    ended: np.ndarray
+
+
+def dwell(view: View) -> dict[str, Survival]:
     """Estimate the time spent in each state that was visited.
 
     A state a connection is still in, and the first state of one older than the
     recording, are lower bounds: they count as right-censored.
     """
-    left = connections["censored"].isin(LEFT)
-    still_open = connections["outcome"] == "open"
-    not_first = pd.Series(False, index=connections.index)
+    return view.once("dwell", lambda: _dwell(view))
+
+
+def _dwell(view: View) -> dict[str, Survival]:
     found = {}
-    for state, column in STATE_COLUMNS.items():
+    slices = _stays(view)
+    for state in STATE_COLUMNS:
         if state == "TIME_WAIT":
-            survival = time_wait_survival(time_wait, started)
+            survival = time_wait_survival(time_waits(view), view.recording.started)
         else:
-            seconds = connections[column]
-            visited = seconds.notna()
-            bound = (still_open & (connections["state"] == state)) | (left & ~not_first)
+            stays = [each[state] for each in slices]
             survival = kaplan_meier(
-                seconds[visited].to_numpy(np.float64), ~bound[visited].to_numpy(bool)
+                np.concatenate([each.seconds for each in stays]),
+                np.concatenate([each.ended for each in stays]),
             )
-            not_first |= visited
         if survival.count:
             found[state] = survival
     return found
+
+
+@per_slice
+def _stays(part: Slice) -> dict[str, Stays]:
+    connections = part.connections
+    left = connections["censored"].isin(LEFT).to_numpy(bool)
+    is_open = (connections["outcome"] == "open").to_numpy(bool)
+    # What is neither open nor older than the recording was seen to end.
+    unsure = np.flatnonzero(left | is_open)
+    last = connections["state"].iloc[unsure]
+    older, going = left[unsure], is_open[unsure]
+    not_first = np.zeros(len(unsure), bool)
+    found = {}
+    for state, column in STATE_COLUMNS.items():
+        if state == "TIME_WAIT":
+            continue
+        seconds = connections[column].to_numpy(np.float64)
+        visited = ~np.isnan(seconds)
+        ended = np.ones(len(seconds), bool)
+        ended[unsure] = ~((going & (last == state).to_numpy(bool)) | (older & ~not_first))
+        not_first |= visited[unsure]
+        found[state] = Stays(seconds[visited], ended[visited])
+    return found
+
+
+def time_waits(view: View) -> pd.DataFrame:
+    """Give ``began``, ``ended``, ``lived_s``, ``end`` and ``restarts`` of all TIME_WAITs."""
+    return view.once("time_waits", lambda: pd.concat(_time_waits(view), ignore_index=True))
+
+
+@per_slice
+def _time_waits(part: Slice) -> pd.DataFrame:
+    return part.time_wait[["began", "ended", "lived_s", "end", "restarts"]]
 
 
 def time_wait_survival(time_wait: pd.DataFrame, started: pd.Timestamp) -> Survival:

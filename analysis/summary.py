@@ -6,13 +6,15 @@ import pandas as pd
 
 from tcptrace.analysis.close_wait import leak_rows, leaks
 from tcptrace.analysis.completeness import completeness
-from tcptrace.analysis.filters import View
+from tcptrace.analysis.counts import counts, outcome_counts
 from tcptrace.analysis.findings import Finding, find
+from tcptrace.analysis.findings.time_wait import skipped_ones
 from tcptrace.analysis.groups import active_closers
-from tcptrace.analysis.population import population
-from tcptrace.analysis.states import LEFT, dwell, time_wait_survival
+from tcptrace.analysis.states import dwell, time_waits
 from tcptrace.analysis.survival import Survival
 from tcptrace.analysis.values import seconds, utc
+from tcptrace.analysis.view import Slice, View, per_slice
+from tcptrace.analysis.waiting import waiting_at_once
 from tcptrace.analysis.watched import time_wait_watched
 
 SCHEMA_VERSION = 1
@@ -30,8 +32,8 @@ def summarise(view: View, findings: list[Finding] | None = None) -> dict[str, An
     return {
         "schema": SCHEMA_VERSION,
         "recording": _recording(view),
-        "connections": _connections(view.connections),
-        "closed_by": closed_by(view.connections),
+        "connections": _connections(view),
+        "closed_by": closed_by(view),
         "active_closers": active_closers(view),
         "time_wait": _time_wait(view),
         "close_wait": _close_wait(view),
@@ -59,71 +61,76 @@ def _recording(view: View) -> dict[str, Any]:
     }
 
 
-def _connections(connections: pd.DataFrame) -> dict[str, int]:
-    outcome = connections["outcome"]
-    return {
-        "total": len(connections),
-        **{
-            name: int((outcome == name).sum())
-            for name in ("open", "finished", "reset", "refused", "timed_out")
-        },
-    }
+def _connections(view: View) -> dict[str, int]:
+    outcomes = outcome_counts(view)
+    names = ("open", "finished", "reset", "refused", "timed_out")
+    return {"total": sum(outcomes.values()), **{name: outcomes.get(name, 0) for name in names}}
 
 
-def closed_by(connections: pd.DataFrame) -> dict[str, int]:
+def seen_twice(view: View) -> int:
+    """Count the connections both ends of which are in the recording."""
+    return sum(_pairs(view))
+
+
+@per_slice
+def _pairs(part: Slice) -> int:
+    numbers = part.connections["conversation"].dropna()
+    return int(numbers.duplicated().sum())
+
+
+def closed_by(view: View) -> dict[str, int]:
     """Count which side closed; ``unknown``: it was closed, and nobody saw by whom."""
-    side, outcome = connections["closed_by"], connections["outcome"]
-    counts = {name: int((side == name).sum()) for name in ("local", "remote", "both")}
-    came_to_be = connections["established"].notna() | connections["censored"].isin(LEFT)
-    counts["unknown"] = int((side.isna() & (outcome != "open") & came_to_be).sum())
-    return counts
+    table = counts(view)
+    side, number = table["closed_by"], table["connections"]
+    found = {name: int(number[side == name].sum()) for name in ("local", "remote", "both")}
+    nobody = side.isna() & (table["outcome"] != "open") & table["came_to_be"]
+    found["unknown"] = int(number[nobody].sum())
+    return found
 
 
 def _time_wait(view: View) -> dict[str, Any]:
-    time_wait, connections = view.time_wait, view.connections
+    time_wait = time_waits(view)
     if not time_wait_watched(view.recording.header):
         # Snapshots may have seen some; how many more there were, and how they ended, nobody.
         unknown = dict.fromkeys(("began", "skipped", "open", "peak", "restarts"))
         lifetime = dict.fromkeys(("min", "p50", "p95", "max"))
         return unknown | {"ended": dict.fromkeys(TIME_WAIT_ENDS), "lifetime_s": lifetime}
     end = time_wait["end"]
-    started, stopped = view.recording.started, view.recording.ended
-    at_once = population(time_wait["began"], time_wait["ended"], started, stopped)
+    at_once = waiting_at_once(view)
     return {
         "began": len(time_wait),
-        "skipped": int((connections["time_wait_end"] == "skipped").sum()),
+        "skipped": sum(int(each["skipped"].sum()) for each in skipped_ones(view)),
         "ended": {name: int((end == name).sum()) for name in TIME_WAIT_ENDS},
         "open": int((end == "open").sum()),
         "peak": int(at_once.max()) if len(at_once) else 0,
         "restarts": int(time_wait["restarts"].sum()),
-        "lifetime_s": _lifetime(time_wait, time_wait_survival(time_wait, started)),
+        "lifetime_s": _lifetime(time_wait, dwell(view).get("TIME_WAIT")),
     }
 
 
-def _lifetime(time_wait: pd.DataFrame, survival: Survival) -> dict[str, float | None]:
+def _lifetime(time_wait: pd.DataFrame, survival: Survival | None) -> dict[str, float | None]:
     """Give the shortest and longest life seen to its end; quantiles are Kaplan-Meier's."""
     over = time_wait["lived_s"][(time_wait["end"] != "open") & time_wait["began"].notna()]
     return {
         "min": seconds(over.min()),
-        "p50": seconds(survival.quantile(0.5)),
-        "p95": seconds(survival.quantile(0.95)),
+        "p50": seconds(survival.quantile(0.5) if survival else None),
+        "p95": seconds(survival.quantile(0.95) if survival else None),
         "max": seconds(over.max()),
     }
 
 
 def _close_wait(view: View) -> dict[str, Any]:
-    connections = view.connections
-    now = (connections["outcome"] == "open") & (connections["state"] == "CLOSE_WAIT")
+    table, stays = counts(view), dwell(view).get("CLOSE_WAIT")
     return {
-        "now": int(now.sum()),
-        "longest_s": seconds(connections["close_wait_s"].max()),
-        "leaks": leak_rows(leaks(connections)),
+        "now": int(table["connections"][table["state"] == "CLOSE_WAIT"].sum()),
+        "longest_s": seconds(stays.times[-1] if stays else None),
+        "leaks": leak_rows(leaks(view)),
     }
 
 
 def _states(view: View) -> dict[str, dict[str, Any]]:
     """Give each visited state's dwell time; ``max_s`` is the longest seen, ended or not."""
-    found = dwell(view.connections, view.time_wait, view.recording.started)
+    found = dwell(view)
     return {
         state: {
             "count": survival.count,

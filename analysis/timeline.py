@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.ladder import Side, StateChange, ladder
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.steps import CLOSED, steps
 from tcptrace.analysis.text.layout import duration, number
 from tcptrace.analysis.values import rows, text_or_none
+from tcptrace.analysis.view import View
 
 _SIDES: tuple[Side, Side] = ("left", "right")
 

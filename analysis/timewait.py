@@ -7,6 +7,7 @@ wheel is silent (``__mod_timer()``), so at every later event the jiffies left te
 when the timer was really last armed: TIME_WAIT lasts TCP_TIMEWAIT_LEN, 60 s.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,20 +69,26 @@ class TimeWaits:
         return len(self.life)
 
 
-def jiffy_rate(events: EventArrays, header_hz: object = None) -> int | None:
+def first_timers(events: EventArrays) -> Counter[int]:
+    """Count the jiffies for which timers were armed as TIME_WAIT began."""
+    starts = events.kind == KIND["timewait_start"]
+    starts &= (events.new == STATE["TIME_WAIT"]) & (events.detail > 0)
+    starts &= events.detail <= _MAX_HZ * TIMEWAIT_SECONDS
+    values, counts = np.unique(events.detail[starts], return_counts=True)
+    return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+
+
+def jiffy_rate(timers: Counter[int], header_hz: object = None) -> int | None:
     """Give the kernel's HZ: from the header, or learnt from TIME_WAITs' first timers.
 
     A timer started in sub-state TIME_WAIT is armed for exactly 60 * HZ jiffies.
     """
     if type(header_hz) is int and 0 < header_hz <= _MAX_HZ:
         return header_hz
-    starts = events.kind == KIND["timewait_start"]
-    starts &= (events.new == STATE["TIME_WAIT"]) & (events.detail > 0)
-    starts &= events.detail <= _MAX_HZ * TIMEWAIT_SECONDS
-    if not starts.any():
+    if not timers:
         return None
-    values, counts = np.unique(events.detail[starts], return_counts=True)
-    return max(1, int(values[counts.argmax()]) // TIMEWAIT_SECONDS)
+    most = max(timers.values())
+    return max(1, min(value for value in timers if timers[value] == most) // TIMEWAIT_SECONDS)
 
 
 def find_time_waits(

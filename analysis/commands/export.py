@@ -8,11 +8,12 @@ from typing import IO, Any
 import click
 
 from tcptrace.analysis.export import WRITERS, chunks, event_tables, write_tables
-from tcptrace.analysis.filters import Filters, choose, filter_options, filters_from
+from tcptrace.analysis.filters import Filters, filter_options, filters_from
 from tcptrace.analysis.output import new_file
 from tcptrace.analysis.parts import Parts, one_recording
 from tcptrace.analysis.perfetto import perfetto
 from tcptrace.analysis.recording import read_parts
+from tcptrace.analysis.view import choose
 
 PERFETTO = "perfetto"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tcptrace.analysis.filters import Filters, choose, filter_options, filters_from
+from tcptrace.analysis.filters import Filters, filter_options, filters_from
 from tcptrace.analysis.findings import find
 from tcptrace.analysis.groups import GROUPINGS, grouped_by
 from tcptrace.analysis.hosts import Ends, ends_of, pairings
@@ -19,6 +19,7 @@ from tcptrace.analysis.sanitize import to_json
 from tcptrace.analysis.summary import summarise
 from tcptrace.analysis.text import render
 from tcptrace.analysis.text.show import show
+from tcptrace.analysis.view import choose
 
 
 @click.command("report")

@@ -6,12 +6,13 @@ from typing import Any
 import click
 from rich.text import Text
 
-from tcptrace.analysis.filters import choose, filter_options, filters_from
+from tcptrace.analysis.filters import filter_options, filters_from
 from tcptrace.analysis.findings.cases import CASES
 from tcptrace.analysis.recording import read
 from tcptrace.analysis.text.layout import line, number, wrapped
 from tcptrace.analysis.text.show import show
 from tcptrace.analysis.timeline import count_connections, ladders
+from tcptrace.analysis.view import choose
 
 
 @click.command("timeline")

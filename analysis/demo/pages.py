@@ -5,7 +5,7 @@ from pathlib import Path
 from tcptrace.analysis.demo.claims import CLAIMS
 from tcptrace.analysis.demo.folder import INDEX
 from tcptrace.analysis.demo.runner import Run
-from tcptrace.analysis.filters import Filters, choose
+from tcptrace.analysis.filters import Filters
 from tcptrace.analysis.findings import find
 from tcptrace.analysis.html import render_html
 from tcptrace.analysis.html.markup import Html, tag
@@ -14,6 +14,7 @@ from tcptrace.analysis.html.tables import section, table
 from tcptrace.analysis.output import new_file
 from tcptrace.analysis.recording import read
 from tcptrace.analysis.summary import summarise
+from tcptrace.analysis.view import choose
 from tcptrace.tracer.errors import RecordingError
 
 _NEWLINE = Html("\n")

@@ -5,9 +5,9 @@ Each module holds the rules on one subject. A rule takes a
 recording; thresholds are named constants with their reason.
 """
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings import closing, failures, ports, recording, stuck, time_wait
 from tcptrace.analysis.findings.finding import ORDER, Finding, Severity
+from tcptrace.analysis.view import View
 
 __all__ = ["Finding", "Severity", "find"]
 

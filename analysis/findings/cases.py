@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from tcptrace.analysis.close_wait import LEAK_SECONDS
-from tcptrace.analysis.groups import had_time_wait
+from tcptrace.analysis.counts import had_time_wait
 
 #: As long as a leak in CLOSE_WAIT: it is the other end of the same thing.
 FIN_WAIT_2_SECONDS = LEAK_SECONDS

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
-from tcptrace.analysis.filters import View
+from tcptrace.analysis.counts import added, counts
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
-from tcptrace.analysis.groups import had_time_wait
+from tcptrace.analysis.grouping import Grouped, grouped, joined
+from tcptrace.analysis.groups import most_first
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.values import integer_or_none, rows, seconds, text_or_none
+from tcptrace.analysis.view import Slice, View, per_slice
 
 #: A client that closed fewer connections to one service is no pattern yet.
 CLIENT_CLOSES = 100
@@ -21,17 +24,19 @@ CLIENT_CLOSES_WARNING = 5_000
 #: reason of its own (idle timeouts, errors), not by design.
 SERVER_SHARE = 0.5
 
+_GROUP_KEYS = ["comm", "remote_address", "service_remote_port"]
+_CLIENT_KEYS = ["comm", "remote_address", "remote_port"]
+
 
 def client_closes_first(view: View) -> Iterator[Finding]:
     """Find clients that open a connection per request and close it themselves."""
-    connections = view.connections
-    clients = connections[(connections["role"] == "client") & connections["established"].notna()]
-    keys = ["comm", "remote_address", "remote_port"]
-    table = _per_group(clients, keys)
+    table = _per_group(view, "client", _GROUP_KEYS)
     table = table[(table["active"] >= CLIENT_CLOSES) & (table["time_wait"] >= CLIENT_CLOSES)]
     if table.empty:
         return
     total = int(table["time_wait"].sum())
+    shown = table.head(MOST_EVIDENCE)
+    shown = shown.assign(life=_median_lives(view, shown))
     yield Finding(
         id="client-closes-first",
         severity=Severity.WARNING if total >= CLIENT_CLOSES_WARNING else Severity.INFO,
@@ -40,13 +45,13 @@ def client_closes_first(view: View) -> Iterator[Finding]:
         evidence=[
             {
                 "comm": text_or_none(row.comm),
-                "remote": endpoint(row.remote_address, row.remote_port),
+                "remote": endpoint(row.remote_address, row.service_remote_port),
                 "closed_by_client": int(row.active),
                 "connections": int(row.connections),
                 "time_wait": int(row.time_wait),
                 "median_life_s": seconds(row.life),
             }
-            for row in rows(table.head(MOST_EVIDENCE))
+            for row in rows(shown)
         ],
         why="Each active close keeps a local port out of use towards that destination "
         "for 60 s, and each new connection costs a handshake.",
@@ -59,9 +64,7 @@ def client_closes_first(view: View) -> Iterator[Finding]:
 
 def server_closes_first(view: View) -> Iterator[Finding]:
     """Find services whose own closes leave TIME_WAITs on the listening port."""
-    connections = view.connections
-    servers = connections[(connections["role"] == "server") & connections["established"].notna()]
-    table = _per_group(servers, ["comm", "netns", "local_port"])
+    table = _per_group(view, "server", ["comm", "netns", "service_local_port"])
     table = table[(table["time_wait"] > 0) & (table["active"] >= SERVER_SHARE * table["closed"])]
     if table.empty:
         return
@@ -74,7 +77,7 @@ def server_closes_first(view: View) -> Iterator[Finding]:
         evidence=[
             {
                 "comm": text_or_none(row.comm),
-                "port": integer_or_none(row.local_port),
+                "port": integer_or_none(row.service_local_port),
                 "netns": integer_or_none(row.netns),
                 "closed_by_server": int(row.active),
                 "connections": int(row.connections),
@@ -91,26 +94,40 @@ def server_closes_first(view: View) -> Iterator[Finding]:
     )
 
 
-def _per_group(connections: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Count per group, the most TIME_WAITs first."""
-    table = connections[keys].assign(
-        active=connections["closed_by"].isin(["local", "both"]),
-        closed=connections["closed_by"].notna(),
-        time_wait=had_time_wait(connections),
-        life=connections["established_s"],
-    )
-    return (
-        table.groupby(keys, observed=True, dropna=False)
-        .agg(
-            connections=("active", "size"),
-            active=("active", "sum"),
-            closed=("closed", "sum"),
-            time_wait=("time_wait", "sum"),
-            life=("life", "median"),
-        )
-        .reset_index()
-        .sort_values("time_wait", ascending=False, kind="stable")
-    )
+def _per_group(view: View, role: str, keys: list[str]) -> pd.DataFrame:
+    """Count established connections per group, the most TIME_WAITs first."""
+    table = counts(view)
+    table = table[(table["role"] == role) & table["established"]]
+    conditions = {
+        "connections": table["established"],
+        "active": table["closed_by"].isin(["local", "both"]),
+        "closed": table["closed_by"].notna(),
+        "time_wait": table["time_wait"],
+    }
+    numbers = {name: table["connections"].where(met, 0) for name, met in conditions.items()}
+    return most_first(added(table[keys].assign(**numbers), keys), "time_wait")
+
+
+@per_slice
+def _client_lives(part: Slice) -> tuple[Grouped, np.ndarray]:
+    """Give the seconds that clients' connections were ESTABLISHED, by ``_CLIENT_KEYS``."""
+    connections = part.connections
+    chosen = (connections["role"] == "client") & connections["established"].notna()
+    clients = connections.loc[chosen, [*_CLIENT_KEYS, "established_s"]]
+    return grouped(clients[_CLIENT_KEYS]), clients["established_s"].to_numpy(np.float64)
+
+
+def _median_lives(view: View, table: pd.DataFrame) -> np.ndarray:
+    """Give the median life of clients' connections for each row of a table of groups."""
+    found = _client_lives(view)
+    groups = joined([each for each, _ in found])
+    lives = pd.Series(np.concatenate([seconds for _, seconds in found]))
+    places = groups.keys.reset_index().merge(
+        table[_GROUP_KEYS].set_axis(_CLIENT_KEYS, axis=1), on=_CLIENT_KEYS, how="right"
+    )["index"]
+    medians = lives.groupby(groups.group).median()
+    result: np.ndarray = medians.reindex(places).to_numpy(np.float64)
+    return result
 
 
 RULES = (client_closes_first, server_closes_first)

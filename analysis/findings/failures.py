@@ -3,12 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
+
 from tcptrace.analysis import groups
-from tcptrace.analysis.filters import View
+from tcptrace.analysis.counts import counts, outcome_counts
 from tcptrace.analysis.findings import cases
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
+from tcptrace.analysis.grouping import plain
+from tcptrace.analysis.groups import most_first
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.values import rows, seconds, text_or_none
+from tcptrace.analysis.view import Slice, View, per_slice
 
 #: As many failed connects are no single mishap.
 FAILED_WARNING = 10
@@ -47,7 +52,7 @@ _FAILURES = {
 
 def failed_connects(view: View) -> Iterator[Finding]:
     """Find destinations that connections could not be made to."""
-    all_failed = groups.failures(view.connections)
+    all_failed = groups.failures(view)
     for outcome, (what, why, advice, source) in _FAILURES.items():
         found = [row for row in all_failed if row["outcome"] == outcome and not row["established"]]
         total = sum(row["connects"] for row in found)
@@ -70,14 +75,14 @@ def failed_connects(view: View) -> Iterator[Finding]:
 
 def many_resets(view: View) -> Iterator[Finding]:
     """Find resets in place of orderly closes."""
-    connections = view.connections
-    ended = int(connections["outcome"].isin(["finished", "reset"]).sum())
-    total = int((connections["outcome"] == "reset").sum())
+    outcomes = outcome_counts(view)
+    total = outcomes.get("reset", 0)
+    ended = total + outcomes.get("finished", 0)
     if total < RESETS or total < RESETS_SHARE * ended:
         return
     evidence: list[dict[str, Any]] = [
         {key: row[key] for key in ("comm", "role", "sent_by", "resets", "reason")}
-        for row in groups.resets(connections)[:MOST_EVIDENCE]
+        for row in groups.resets(view)[:MOST_EVIDENCE]
     ]
     yield Finding(
         id="many-resets",
@@ -93,25 +98,30 @@ def many_resets(view: View) -> Iterator[Finding]:
     )
 
 
+@per_slice
+def _slow(part: Slice) -> pd.DataFrame:
+    chosen = cases.slow(part.connections)
+    return plain(part.connections.loc[chosen, ["remote_address", "remote_port", "syn_sent_s"]])
+
+
 def slow_handshakes(view: View) -> Iterator[Finding]:
     """Find connects that needed a second SYN."""
-    connections = view.connections
-    made = connections[(connections["role"] == "client") & connections["established"].notna()]
-    slow = connections[cases.slow(connections)]
+    slow = pd.concat(_slow(view))
     if slow.empty:
         return
-    keys = ["remote_address", "remote_port"]
-    table = (
-        slow.groupby(keys, observed=True, dropna=False)["syn_sent_s"]
+    table = most_first(
+        slow.groupby(["remote_address", "remote_port"], dropna=False)["syn_sent_s"]
         .agg(connects="size", longest="max")
-        .reset_index()
-        .sort_values("connects", ascending=False, kind="stable")
+        .reset_index(),
+        "connects",
     )
-    share = len(slow) / len(made)
+    all_ = counts(view)
+    made = int(all_["connections"][(all_["role"] == "client") & all_["established"]].sum())
+    share = len(slow) / made
     yield Finding(
         id="slow-handshakes",
         severity=Severity.WARNING if share >= SLOW_WARNING_SHARE else Severity.INFO,
-        title=f"{len(slow):,} of {len(made):,} handshakes took 1 s or longer ({share:.1%})",
+        title=f"{len(slow):,} of {made:,} handshakes took 1 s or longer ({share:.1%})",
         evidence=[
             {
                 "remote": text_or_none(endpoint(row.remote_address, row.remote_port)),

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 
-from tcptrace.analysis.filters import View
+import pandas as pd
+
 from tcptrace.analysis.findings.cases import without_port
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
+from tcptrace.analysis.grouping import grouped
+from tcptrace.analysis.groups import added_up
 from tcptrace.analysis.ports_in_use import ports_in_use
 from tcptrace.analysis.services import endpoint, ephemeral_range
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
+from tcptrace.analysis.view import Slice, View, per_slice
 
 #: Above this, connect() searches long for a free port (it tries half of the range,
 #: those of one parity, first), and a burst can use up the rest.
@@ -21,7 +25,7 @@ def running_out(view: View) -> Iterator[Finding]:
     if ephemeral is None:
         return
     size = ephemeral[1] - ephemeral[0] + 1
-    table = ports_in_use(view, ephemeral)
+    table = ports_in_use(view)
     table = table[table["peak"] >= WARNING_SHARE * size]
     if table.empty:
         return
@@ -50,19 +54,23 @@ def running_out(view: View) -> Iterator[Finding]:
     )
 
 
+@per_slice
+def _portless(part: Slice) -> pd.DataFrame:
+    chosen = without_port(part.connections)
+    found = grouped(part.connections.loc[chosen, ["comm", "remote_address", "remote_port"]])
+    return found.keys.assign(connects=found.size)
+
+
 def none_left(view: View) -> Iterator[Finding]:
     """Find connects that got no local port at all."""
-    connections = view.connections
-    refused = connections[without_port(connections)]
-    if refused.empty:
+    table = added_up(_portless(view), "connects")
+    if table.empty:
         return
-    keys = ["comm", "remote_address", "remote_port"]
-    counts = refused.groupby(keys, observed=True, dropna=False).size().rename("connects")
-    table = counts.reset_index().sort_values("connects", ascending=False, kind="stable")
+    total = int(table["connects"].sum())
     yield Finding(
         id="no-port-left",
         severity=Severity.PROBLEM,
-        title=f"{several(len(refused), 'connect')} found no free local port",
+        title=f"{several(total, 'connect')} found no free local port",
         evidence=[
             {
                 "comm": text_or_none(row.comm),

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
 from tcptrace.analysis.observed import ALWAYS, NEVER
 from tcptrace.analysis.recording import Recording
-from tcptrace.analysis.states import time_wait_survival
+from tcptrace.analysis.states import dwell, time_waits
 from tcptrace.analysis.values import seconds, utc
+from tcptrace.analysis.view import View
 from tcptrace.tracer.probes import PROBES
 
 #: From this share on, too many connections are pieced together wrongly to call the
@@ -76,10 +76,9 @@ def cut_off(view: View) -> Iterator[Finding]:
 
 def time_wait_unjudged(view: View) -> Iterator[Finding]:
     """Say that the recording ended before any TIME_WAIT's natural end."""
-    time_wait = view.time_wait
+    time_wait = time_waits(view)
     still_open = int((time_wait["end"] == "open").sum())
-    survival = time_wait_survival(time_wait, view.recording.started)
-    if not still_open or survival.quantile(0.5) is not None:
+    if not still_open or dwell(view)["TIME_WAIT"].quantile(0.5) is not None:
         return
     span = view.recording.ended - view.recording.started
     yield Finding(

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.cases import long_in_close_wait, stuck_in_fin_wait_2
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
+from tcptrace.analysis.grouping import plain
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.states import LEFT, STATE_COLUMNS
 from tcptrace.analysis.values import integer_or_none, rows, seconds, text_or_none
+from tcptrace.analysis.view import Slice, View, per_slice
 
 #: From here on it is no slow answer any more but a forgotten socket.
 LEAK_PROBLEM_SECONDS = 60.0
@@ -17,7 +18,7 @@ LEAK_PROBLEM_SECONDS = 60.0
 
 def close_wait_leak(view: View) -> Iterator[Finding]:
     """Find programs that do not close what the peer has closed, or do so late."""
-    late = view.connections[long_in_close_wait(view.connections)]
+    late = pd.concat(_late(view))
     if late.empty:
         return
     still = late["outcome"] == "open"
@@ -25,7 +26,7 @@ def close_wait_leak(view: View) -> Iterator[Finding]:
     keys = ["comm", "pid", "remote_address"]
     table = (
         late.assign(still=still)
-        .groupby(keys, observed=True, dropna=False)
+        .groupby(keys, dropna=False)
         .agg(connections=("still", "size"), still=("still", "sum"), longest=("close_wait_s", "max"))
         .reset_index()
         .sort_values(["still", "connections", "longest"], ascending=False, kind="stable")
@@ -58,8 +59,7 @@ def close_wait_leak(view: View) -> Iterator[Finding]:
 
 def fin_wait_2_stuck(view: View) -> Iterator[Finding]:
     """Find closes the peer does not answer with its own."""
-    connections = view.connections
-    stuck = connections[stuck_in_fin_wait_2(connections)]
+    stuck = pd.concat(_stuck(view))
     if stuck.empty:
         return
     table = _by_peer(stuck)
@@ -88,6 +88,20 @@ def fin_wait_2_stuck(view: View) -> Iterator[Finding]:
     )
 
 
+_TOLD = ["comm", "pid", "role", "remote_address", "remote_port", "outcome", "censored"]
+_TOLD += list(STATE_COLUMNS.values())
+
+
+@per_slice
+def _late(part: Slice) -> pd.DataFrame:
+    return plain(part.connections.loc[long_in_close_wait(part.connections), _TOLD])
+
+
+@per_slice
+def _stuck(part: Slice) -> pd.DataFrame:
+    return plain(part.connections.loc[stuck_in_fin_wait_2(part.connections), _TOLD])
+
+
 def _longest(stuck: pd.DataFrame, state: str) -> str:
     """Write the longest stay; of one that was there before the recording, a lower bound."""
     (row,) = rows(stuck.nlargest(1, STATE_COLUMNS[state]))
@@ -103,7 +117,7 @@ def _by_peer(stuck: pd.DataFrame) -> pd.DataFrame:
     keys = ["comm", "remote_address", "remote_port"]
     return (
         stuck.assign(remote_port=port)
-        .groupby(keys, observed=True, dropna=False)["fin_wait_2_s"]
+        .groupby(keys, dropna=False)["fin_wait_2_s"]
         .agg(connections="size", longest="max")
         .reset_index()
         .sort_values(["connections", "longest"], ascending=False, kind="stable")

@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 
-from tcptrace.analysis.filters import View
+import pandas as pd
+
 from tcptrace.analysis.findings import cases
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
+from tcptrace.analysis.grouping import grouped, plain
+from tcptrace.analysis.groups import added_up, most_first
 from tcptrace.analysis.services import setting
+from tcptrace.analysis.states import time_waits
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
+from tcptrace.analysis.view import Slice, View, per_slice
 
 #: Above this share of TIME_WAITs, lost last ACKs are no accident of the network.
 RESTARTED_WARNING_SHARE = 0.01
@@ -14,20 +19,16 @@ RESTARTED_WARNING_SHARE = 0.01
 
 def skipped(view: View) -> Iterator[Finding]:
     """Find TIME_WAITs the kernel left out because it had too many."""
-    connections = view.connections
-    gone = connections[cases.skipped(connections)]
-    if gone.empty:
+    table = added_up(skipped_ones(view), "skipped")
+    if table.empty:
         return
+    total = int(table["skipped"].sum())
     limit = setting(view.recording.header, "tcp_max_tw_buckets")
     netns = view.recording.header.get("netns")
-    table = gone.groupby(["comm", "netns"], observed=True, dropna=False).size()
-    table_rows = (
-        table.rename("skipped").reset_index().sort_values("skipped", ascending=False, kind="stable")
-    )
     yield Finding(
         id="time-wait-skipped",
         severity=Severity.WARNING,
-        title=f"{several(len(gone), 'connection')} closed without TIME_WAIT",
+        title=f"{several(total, 'connection')} closed without TIME_WAIT",
         evidence=[
             {
                 "comm": text_or_none(row.comm),
@@ -36,7 +37,7 @@ def skipped(view: View) -> Iterator[Finding]:
                 # The limit is each namespace's own; the header has the recorder's.
                 "tcp_max_tw_buckets": limit if row.netns == netns else None,
             }
-            for row in rows(table_rows.head(MOST_EVIDENCE))
+            for row in rows(table.head(MOST_EVIDENCE))
         ],
         why="The kernel holds no more than tcp_max_tw_buckets TIME_WAITs; beyond, a "
         "repeated FIN is answered by RST, and old segments can reach a new connection.",
@@ -46,24 +47,37 @@ def skipped(view: View) -> Iterator[Finding]:
     )
 
 
+@per_slice
+def skipped_ones(part: Slice) -> pd.DataFrame:
+    """Count the TIME_WAITs that were left out, by ``comm`` and ``netns``: ``skipped``."""
+    chosen = cases.skipped(part.connections)
+    found = grouped(part.connections.loc[chosen, ["comm", "netns"]])
+    return found.keys.assign(skipped=found.size)
+
+
+@per_slice
+def _restarted(part: Slice) -> pd.DataFrame:
+    again = (part.time_wait["restarts"] > 0).fillna(False).astype(bool)
+    return plain(part.time_wait.loc[again, ["comm", "remote_address", "restarts"]])
+
+
 def last_acks_lost(view: View) -> Iterator[Finding]:
     """Find TIME_WAITs that the peer's repeated FIN restarted."""
-    time_wait = view.time_wait
-    restarted = time_wait[(time_wait["restarts"] > 0).fillna(False).astype(bool)]
+    restarted = pd.concat(_restarted(view))
     if restarted.empty:
         return
-    share = len(restarted) / len(time_wait)
-    keys = ["comm", "remote_address"]
-    table = (
-        restarted.groupby(keys, observed=True, dropna=False)["restarts"]
+    began = len(time_waits(view))
+    share = len(restarted) / began
+    table = most_first(
+        restarted.groupby(["comm", "remote_address"], dropna=False)["restarts"]
         .agg(time_waits="size", restarts="sum")
-        .reset_index()
-        .sort_values("restarts", ascending=False, kind="stable")
+        .reset_index(),
+        "restarts",
     )
     yield Finding(
         id="last-acks-lost",
         severity=Severity.WARNING if share >= RESTARTED_WARNING_SHARE else Severity.INFO,
-        title=f"{len(restarted):,} of {several(len(time_wait), 'TIME_WAIT')} began anew: "
+        title=f"{len(restarted):,} of {several(began, 'TIME_WAIT')} began anew: "
         "the peer sent its FIN again",
         evidence=[
             {

@@ -4,13 +4,13 @@ from typing import Any
 
 from tcptrace.analysis import groups
 from tcptrace.analysis.close_wait import LEAK_SECONDS
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.cases import long_in_close_wait
 from tcptrace.analysis.html.charts import bar
 from tcptrace.analysis.html.markup import Html, tag
 from tcptrace.analysis.html.tables import UNKNOWN, left_out, section, table
 from tcptrace.analysis.text.layout import duration, number
 from tcptrace.analysis.text.words import failure
+from tcptrace.analysis.view import View
 
 _MOST = 20
 
@@ -105,7 +105,7 @@ def close_wait(view: View, summary: dict[str, Any]) -> Html:
 
 def failures(view: View) -> Html:
     """Show connects that failed and connections that were reset, with reasons."""
-    failed, reset = groups.failures(view.connections), groups.resets(view.connections)
+    failed, reset = groups.failures(view), groups.resets(view)
     failed_rows = [
         (
             failure(row),

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tcptrace.analysis.close_wait import leaks
-from tcptrace.analysis.filters import View
+from tcptrace.analysis.close_wait import leaking
 from tcptrace.analysis.findings import cases
 from tcptrace.analysis.groups import FAILED_OUTCOMES
 from tcptrace.analysis.html.markup import Html, tag, with_code
@@ -16,6 +15,7 @@ from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.steps import CLOSED, Step, steps
 from tcptrace.analysis.text.layout import duration, number
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
+from tcptrace.analysis.view import View
 
 #: Rows in the file: about 400 bytes each, and more than anyone reads.
 MOST = 2_000
@@ -75,7 +75,7 @@ def telling(connections: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
     """Choose the connections most worth a look, with the other ends of those chosen."""
     outcome, end = connections["outcome"], connections["time_wait_end"]
     kinds_of_interest = [
-        connections.index.isin(leaks(connections).index),
+        connections.index.isin(connections.index[leaking(connections)]),
         cases.long_in_close_wait(connections) | cases.stuck_in_fin_wait_2(connections),
         outcome.isin(FAILED_OUTCOMES) | cases.without_port(connections),
         outcome == "reset",

@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.html.markup import Html, tag
 from tcptrace.analysis.html.tables import section, table
 from tcptrace.analysis.text.layout import NOT_REACHED, duration, number
 from tcptrace.analysis.transitions import BEGIN, END, transitions
 from tcptrace.analysis.values import rows
+from tcptrace.analysis.view import View
 
 _WIDTH, _HEIGHT = 156, 56
 

@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from tcptrace.analysis.filters import View
+from tcptrace.analysis.counts import outcome_counts
 from tcptrace.analysis.findings import Finding
 from tcptrace.analysis.html.markup import Child, Html, tag, with_code
 from tcptrace.analysis.html.ranges import ranges
 from tcptrace.analysis.html.tables import UNKNOWN, section, table
+from tcptrace.analysis.summary import seen_twice
 from tcptrace.analysis.text.layout import NOT_REACHED, duration, number, share
 from tcptrace.analysis.text.words import COUNTERS, evidence, settled, warnings
+from tcptrace.analysis.view import View
 
 
 def header(view: View, summary: dict[str, Any]) -> Html:
@@ -32,8 +34,8 @@ def tiles(view: View, summary: dict[str, Any]) -> Html:
     wait, about = summary["time_wait"], summary["recording"]
     closed = sum(sides.values())
     failed = counts["refused"] + counts["timed_out"]
-    failed += int((view.connections["outcome"] == "unreachable").sum())
-    both = int(view.connections["conversation"].dropna().duplicated().sum())
+    failed += outcome_counts(view).get("unreachable", 0)
+    both = seen_twice(view)
     life = wait["lifetime_s"]["p50"]
     shown = [
         (number(counts["total"]), "ends of connections", f"both ends seen of {number(both)}"),

@@ -5,12 +5,12 @@ import hashlib
 from importlib import resources
 from typing import Any
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings import Finding
 from tcptrace.analysis.html import closing, overview, time_wait
 from tcptrace.analysis.html.connections import connection_table
 from tcptrace.analysis.html.diagram import diagram
 from tcptrace.analysis.html.markup import Html, tag
+from tcptrace.analysis.view import View
 
 _SECTIONS = (
     ("findings", "Findings"),

@@ -5,17 +5,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.html.charts import Floats, bar, steps
 from tcptrace.analysis.html.markup import Html, tag
 from tcptrace.analysis.html.tables import UNKNOWN, left_out, section, table
-from tcptrace.analysis.population import population
 from tcptrace.analysis.ports_in_use import ports_in_use
 from tcptrace.analysis.services import endpoint, ephemeral_range, setting
 from tcptrace.analysis.states import time_wait_survival
 from tcptrace.analysis.survival import Survival
 from tcptrace.analysis.text.layout import duration, number, share
 from tcptrace.analysis.values import rows, text_or_none
+from tcptrace.analysis.view import View
+from tcptrace.analysis.waiting import waiting_at_once
 
 _MOST = 12
 
@@ -65,7 +65,7 @@ def _seconds_since(times: pd.DatetimeIndex, start: pd.Timestamp) -> Floats:
 
 def _population(view: View, found: dict[str, Any]) -> list[Html]:
     started, stopped = view.recording.started, view.recording.ended
-    counts = population(view.time_wait["began"], view.time_wait["ended"], started, stopped)
+    counts = waiting_at_once(view)
     limit = setting(view.recording.header, "tcp_max_tw_buckets")
     near = limit is not None and limit <= _LIMIT_IN_SIGHT * max(found["peak"], 1)
     said = f"At most {number(found['peak'])} at once. "
@@ -175,7 +175,7 @@ def _ports(view: View) -> list[Html | None]:
     if ephemeral is None:
         return [tag("p", "Unknown: ip_local_port_range was not recorded.")]
     size = ephemeral[1] - ephemeral[0] + 1
-    found = ports_in_use(view, ephemeral)
+    found = ports_in_use(view)
     shown = [
         (
             endpoint(row.remote_address, row.remote_port),

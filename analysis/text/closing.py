@@ -5,7 +5,6 @@ from typing import Any
 from rich.text import Text
 
 from tcptrace.analysis import groups
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.text.layout import (
     UNKNOWN,
     duration,
@@ -16,6 +15,7 @@ from tcptrace.analysis.text.layout import (
     table,
 )
 from tcptrace.analysis.text.words import failure
+from tcptrace.analysis.view import View
 
 _ROWS = 5
 _ROWS_VERBOSE = 50
@@ -141,8 +141,7 @@ def close_wait(summary: dict[str, Any], *, verbose: bool) -> list[Text]:
 
 def failures(view: View, *, verbose: bool) -> list[Text]:
     """Show connects that failed, by destination, and resets, by sender."""
-    failed = groups.failures(view.connections)
-    reset = groups.resets(view.connections)
+    failed, reset = groups.failures(view), groups.resets(view)
     lines = []
     if failed:
         rows = [

@@ -4,9 +4,9 @@ from typing import Any
 
 from rich.text import Text
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.text.layout import duration, heading, line, number, wrapped
 from tcptrace.analysis.text.words import settled, warnings
+from tcptrace.analysis.view import View
 
 
 def section(view: View, summary: dict[str, Any]) -> list[Text]:

@@ -4,8 +4,9 @@ from typing import Any
 
 from rich.text import Text
 
-from tcptrace.analysis.filters import View
+from tcptrace.analysis.counts import outcome_counts
 from tcptrace.analysis.findings.finding import several
+from tcptrace.analysis.summary import seen_twice
 from tcptrace.analysis.text.layout import (
     UNKNOWN,
     WIDTH,
@@ -17,6 +18,7 @@ from tcptrace.analysis.text.layout import (
     table,
 )
 from tcptrace.analysis.text.words import COUNTERS
+from tcptrace.analysis.view import View
 
 _BAR = 30
 _OUTCOMES = ("finished", "reset", "refused", "timed_out", "open")
@@ -32,12 +34,11 @@ def section(summary: dict[str, Any], view: View) -> list[Text]:
     """Show how many connections there were, how they went and who closed them."""
     counts = dict(summary["connections"])
     total = counts.pop("total")
-    outcome = view.connections["outcome"]
+    outcomes = outcome_counts(view)
     for name in ("unreachable", "unknown"):
-        counts[name] = int((outcome == name).sum())
+        counts[name] = outcomes.get(name, 0)
     lines = [heading("CONNECTIONS", several(total, "end"))]
-    pairs = view.connections["conversation"].dropna()
-    both = int(pairs.duplicated().sum())
+    both = seen_twice(view)
     if both:
         lines.append(
             line(

@@ -4,10 +4,10 @@ from typing import Any
 
 from rich.text import Text
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings import Finding
 from tcptrace.analysis.text import closing, header, overview, states, time_wait
 from tcptrace.analysis.text import findings as findings_text
+from tcptrace.analysis.view import View
 
 
 def render(

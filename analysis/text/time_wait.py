@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from rich.text import Text
 
-from tcptrace.analysis.filters import View
-from tcptrace.analysis.population import population
 from tcptrace.analysis.ports_in_use import ports_in_use
 from tcptrace.analysis.services import endpoint, ephemeral_range, setting
 from tcptrace.analysis.text.layout import duration, heading, line, number, sparkline
 from tcptrace.analysis.values import rows
+from tcptrace.analysis.view import View
+from tcptrace.analysis.waiting import waiting_at_once
 
 _SPARK = 48
 _ENDS = {
@@ -60,7 +60,7 @@ def _limits(view: View) -> list[Text]:
             line(f"limit     {number(limit)} (tcp_max_tw_buckets of the namespace recorded from)")
         )
     ephemeral = ephemeral_range(view.recording.header)
-    ports = None if ephemeral is None else ports_in_use(view, ephemeral).head(1)
+    ports = None if ephemeral is None else ports_in_use(view).head(1)
     if ephemeral is not None and ports is not None and len(ports):
         (most,) = rows(ports)
         size = ephemeral[1] - ephemeral[0] + 1
@@ -87,7 +87,7 @@ def _lifetime(found: dict[str, Any]) -> str:
 def _population(view: View, found: dict[str, Any]) -> list[Text]:
     """Draw how many there were at a time, from the recording's start to its end."""
     started, stopped = view.recording.started, view.recording.ended
-    steps = population(view.time_wait["began"], view.time_wait["ended"], started, stopped)
+    steps = waiting_at_once(view)
     text = f"at once   at most {number(found['peak'])}"
     if stopped <= started or found["peak"] < 2:
         return [line(text)]

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.findings.finding import several
 from tcptrace.analysis.findings.recording import share_lost
 from tcptrace.analysis.text.layout import duration, number
+from tcptrace.analysis.view import View
 
 #: Counters of ``completeness`` in words.
 COUNTERS = {
@@ -31,10 +31,10 @@ def warnings(view: View, summary: dict[str, Any]) -> list[str]:
         said.append(f"{share_lost(recording)}: counts are lower bounds.")
     if not about["events"]:
         said.append("This recording is empty: it holds no events at all.")
-    elif not len(recording.connections):
+    elif not view.whole:
         said.append("No connection was seen.")
     elif not summary["connections"]["total"]:
-        ends = several(len(recording.connections), "end")
+        ends = several(view.whole, "end")
         said.append(f"No connection passes the filters; it holds {ends}.")
     return said
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tcptrace.analysis.filters import Filters, choose
+from tcptrace.analysis.filters import Filters
 from tcptrace.analysis.groups import grouped_by
+from tcptrace.analysis.view import choose
 from tcptrace.tracer.owners import Cgroups
 
 from .duo import Duo

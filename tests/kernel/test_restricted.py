@@ -52,8 +52,9 @@ def test_with_hidden_addresses_all_but_time_wait_is_recorded(
     told = [line for line in run.said if "not attached" in line]
     assert len(told) == 3
     assert all("TIME_WAIT" in line and "kptr_restrict=1" in line for line in told)
-    from tcptrace.analysis.filters import Filters, choose
+    from tcptrace.analysis.filters import Filters
     from tcptrace.analysis.summary import summarise
+    from tcptrace.analysis.view import choose
 
     summary = summarise(choose(run.read(), Filters()))
     assert summary["connections"]["total"] == 1

@@ -7,9 +7,11 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from tcptrace.analysis.filters import Filters, View, choose
+from tcptrace.analysis.filters import Filters
 from tcptrace.analysis.observed import Observed
-from tcptrace.analysis.reconstruct import Found, Reconstruction
+from tcptrace.analysis.found import Found, Part
+from tcptrace.analysis.reconstruct import Reconstruction
+from tcptrace.analysis.view import View, choose
 from tcptrace.tracer.schema import SCHEMA
 
 START = pd.Timestamp("2026-11-20 19:00:00", tz="UTC")
@@ -231,6 +233,13 @@ class FakeRecording:
     def made(self) -> int | None:
         """How many events the kernel made."""
         return len(self.events) + self.lost if self.complete else None
+
+    several = False
+
+    @property
+    def whole(self) -> Part:
+        """What the events tell."""
+        return self.found.gathered.whole()
 
     @property
     def found(self) -> Found:

@@ -43,7 +43,7 @@ def test_remote_and_netns_are_groupings_too():
 
 def test_failures_are_counted_by_destination_most_first():
     other = {**REFUSED, "remote_port": 81, "outcome": "timed_out", "error": None}
-    found = failures(connections(other, REFUSED, REFUSED, CLIENT))
+    found = failures(view(other, REFUSED, REFUSED, CLIENT))
     assert [(row["outcome"], row["remote"], row["error"], row["connects"]) for row in found] == [
         ("refused", "10.0.0.2:80", "ECONNREFUSED", 2),
         ("timed_out", "10.0.0.2:81", None, 1),
@@ -53,7 +53,7 @@ def test_failures_are_counted_by_destination_most_first():
 def test_a_connection_given_up_later_is_no_failed_connect():
     died = {**CLIENT, "outcome": "timed_out", "error": "ETIMEDOUT"}
     older = {**died, **NEVER, "syn_sent_s": None, "censored": "left", "remote_port": 81}
-    assert [row["established"] for row in failures(connections(died, older, REFUSED))] == [
+    assert [row["established"] for row in failures(view(died, older, REFUSED))] == [
         False,
         True,
         True,
@@ -79,7 +79,7 @@ def test_an_end_still_open_is_told_of_by_the_other():
 
 def test_resets_are_counted_by_sender_and_reason():
     sent = {**CLIENT, "outcome": "reset", "reset_reason": "tcp_abort_on_close"}
-    found = resets(connections(sent, sent, CLIENT))
+    found = resets(view(sent, sent, CLIENT))
     assert [(row["sent_by"], row["reason"], row["resets"]) for row in found] == [
         ("local", "tcp_abort_on_close", 2)
     ]

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from tcptrace.analysis.connections import Tables, assemble
-from tcptrace.analysis.reconstruct import Found, Reconstruction
+from tcptrace.analysis.found import Found
+from tcptrace.analysis.reconstruct import Reconstruction
 
 from .scenario import CLIENT_END, CURL, NGINX, SECOND, SERVER_END, Story, TimeWait
 from .simulator import simulate
@@ -21,7 +22,7 @@ def found(kernel: Story, piece: int, batch: int) -> Found:
 
 
 def tables(kernel: Story, piece: int, batch: int = 1000) -> Tables:
-    return assemble(found(kernel, piece, batch), kernel.header, kernel.observed)
+    return assemble(found(kernel, piece, batch).gathered.whole(), kernel.header, kernel.observed)
 
 
 def assert_same(kernel: Story, piece: int, batch: int) -> None:
@@ -65,7 +66,7 @@ def test_what_is_over_is_not_carried_for_ever() -> None:
     for part in story.table.to_batches(max_chunksize=10):
         reconstruction.add(part)
         assert len(reconstruction._carried) < 20
-    assert len(reconstruction.finish().lives) == 400
+    assert len(reconstruction.finish().gathered.whole().lives) == 400
 
 
 def test_resets_of_a_listener_are_not_carried_for_ever() -> None:

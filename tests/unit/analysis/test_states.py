@@ -15,7 +15,7 @@ OPEN_WAIT = {
 
 def states(*rows):
     seen = view(*rows)
-    return dwell(seen.connections, seen.time_wait, START)
+    return dwell(seen)
 
 
 def test_only_visited_states_are_told():

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from tcptrace.analysis import read
-from tcptrace.analysis.filters import Filters, choose
+from tcptrace.analysis.filters import Filters
 from tcptrace.analysis.groups import grouped_by
 from tcptrace.analysis.parts import Parts, load_parts
 from tcptrace.analysis.units import netns_names, unit_name, units
+from tcptrace.analysis.view import choose
 
 from .scenario import CURL, NETNS, NGINX
 from .test_load import story, write

@@ -9,10 +9,11 @@ from click.testing import CliRunner
 
 from tcptrace.analysis import read
 from tcptrace.analysis.completeness import completeness
-from tcptrace.analysis.filters import Filters, View, choose
+from tcptrace.analysis.filters import Filters
 from tcptrace.analysis.groups import active_closers, grouped_by
 from tcptrace.analysis.html import render_html
 from tcptrace.analysis.summary import summarise
+from tcptrace.analysis.view import View, choose
 from tcptrace.analysis.watched import time_wait_watched
 from tcptrace.tracer.cli import cli
 

@@ -1,0 +1,151 @@
+"""What a report looks at: the connections of a recording that pass filters.
+
+Reports need no table of all connections: what they count is counted part by part, and
+put together. So the memory they need grows little with the recording.
+"""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from tcptrace.analysis.events import EventArrays
+from tcptrace.analysis.filters import Filters
+from tcptrace.analysis.recording import Recording
+from tcptrace.analysis.shelf import pack, unpack
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some connections that pass, with all that has to do with each of them.
+
+    ``connections``, ``time_wait``: see :class:`tcptrace.analysis.connections.Tables`, but
+    ``connection`` counts from 1 in every slice. ``events``: of timewait sockets, filtered
+    out or not. ``whole``: ends of connections before the filters.
+    """
+
+    recording: Recording
+    connections: pd.DataFrame
+    time_wait: pd.DataFrame
+    events: EventArrays
+    whole: int
+
+
+Reduction = Callable[[Slice], Any]
+
+_REDUCTIONS: list[Reduction] = []
+
+
+def per_slice(reduce: Callable[[Slice], T]) -> Callable[["View"], list[T]]:
+    """Make a function of slices one of views, which gives what it gave for each slice.
+
+    It must give little: what it gives for every slice is in memory at once.
+    """
+    _REDUCTIONS.append(reduce)
+    return lambda view: view.reduced(reduce)
+
+
+@dataclass(frozen=True)
+class View:
+    """A recording, and which of its connections to look at."""
+
+    recording: Recording
+    filters: Filters = field(default_factory=Filters)
+    _made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, what: Hashable, make: Callable[[], T]) -> T:
+        """Give what ``make`` makes of this view, made only once; ``what``: its name."""
+        if what not in self._made:
+            self._made[what] = make()
+        made: T = self._made[what]
+        return made
+
+    @cached_property
+    def _passing(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return _chosen(self.recording.connections, self.recording.time_wait, self.filters)
+
+    @property
+    def connections(self) -> pd.DataFrame:
+        """All connections that pass, in one table."""
+        return self._passing[0]
+
+    @property
+    def time_wait(self) -> pd.DataFrame:
+        """The TIME_WAITs that belong to them."""
+        return self._passing[1]
+
+    def reduced(self, reduce: Callable[[Slice], T]) -> list[T]:
+        """Give what a function of :func:`per_slice` gives for each slice."""
+        if not self.recording.several:
+            return [self.once(reduce, lambda: reduce(self._one_slice))]
+        return [results[reduce] for results in self._results]
+
+    @cached_property
+    def _one_slice(self) -> Slice:
+        recording = self.recording
+        events = recording.whole.events
+        whole = len(recording.connections)
+        return Slice(recording, self.connections, self.time_wait, events, whole)
+
+    @cached_property
+    def _results(self) -> list[dict[Reduction, Any]]:
+        """Go through all slices once, for every reduction there is."""
+        results = []
+        for part, tables in self.recording.parts():
+            passing = _chosen(tables.connections, tables.time_wait, self.filters)
+            whole = len(tables.connections)
+            looked_at = Slice(self.recording, *passing, part.events, whole)
+            results.append({reduce: reduce(looked_at) for reduce in _REDUCTIONS})
+            self.once("orders", list).append(pack(tables.order))
+        return results
+
+    @property
+    def whole(self) -> int:
+        """How many ends of connections there are before the filters."""
+        return sum(_whole(self))
+
+    def numbers(self, place: int, connections: np.ndarray) -> np.ndarray:
+        """Give the recording's numbers for some connections of a slice's own.
+
+        ``place``: of the slice among all.
+        """
+        if not self.recording.several or not len(connections):
+            return connections
+        orders = [unpack(order) for order in self.once("orders", list)]
+        wanted = orders[place][:, connections - 1]
+        return 1 + sum(_count_before(order, wanted) for order in orders)
+
+
+@per_slice
+def _whole(part: Slice) -> int:
+    return part.whole
+
+
+def _count_before(order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Count the entries of one order (sorted, see :class:`Tables`) before others."""
+    first = np.searchsorted(order[0], wanted[0], "left")
+    end = np.searchsorted(order[0], wanted[0], "right")
+    alike = [
+        int(np.searchsorted(order[1, start:stop], tie))
+        for start, stop, tie in zip(first, end, wanted[1], strict=True)
+    ]
+    return first + np.array(alike, np.int64)
+
+
+def choose(recording: Recording, filters: Filters) -> View:
+    """Keep the connections that pass, and the TIME_WAITs that belong to them."""
+    return View(recording, filters)
+
+
+def _chosen(
+    connections: pd.DataFrame, time_wait: pd.DataFrame, filters: Filters
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if filters:
+        connections = connections[filters.mask(connections)]
+        time_wait = time_wait[time_wait["connection"].isin(connections["connection"])]
+    return connections, time_wait
