@@ -21,7 +21,10 @@ from tcptrace.analysis.timewait import first_timers
 #: Lives looked at together: what is made of them fits into the processor's cache better.
 PART = 1 << 18
 
-_COMPARTMENTS = 64
+_BITS = 6
+_COMPARTMENTS = 1 << _BITS
+#: Parts in memory as they are; more are packed: a tenth of a report's time.
+_LOOSE = 8
 
 
 @dataclass(frozen=True)
@@ -45,92 +48,77 @@ class Gathered:
     def __init__(self, decoder: Decoder, part: int = PART) -> None:
         self._decoder = decoder
         self._part = part
-        self._lives: list[Lives] = []
-        self._events: list[EventArrays] = []
-        self._is_wait: list[np.ndarray] = []
-        self._size = 0
-        self._shelves: tuple[Shelf, Shelf] | None = None
+        self._lives, self._events = Shelf(_COMPARTMENTS), Shelf(_COMPARTMENTS)
         self._portless: list[Lives] = []
         self._asked: list[EventArrays] = []
         self._timers: Counter[int] = Counter()
         self._connecting = np.zeros(0, np.int64)
 
-    def add(self, lives: Lives, events: EventArrays, is_wait: np.ndarray) -> None:
-        """Take in lives that are over, and events; ``is_wait``: those of timewait sockets."""
-        self._lives.append(lives)
-        self._events.append(events)
-        self._is_wait.append(is_wait)
+    def add(self, lives: Lives, over: np.ndarray, events: EventArrays, is_wait: np.ndarray) -> None:
+        """Take in the lives that are over, and events; ``is_wait``: of timewait sockets."""
+        chosen, sizes = _sorted(lives, over)
+        lives = lives.take(chosen)
+        self._lives.add(lives.columns(), sizes)
+        order, sizes = _sorted(events, np.arange(len(events)))
+        columns = events.columns() | {"is_wait": is_wait}
+        self._events.add({name: values[order] for name, values in columns.items()}, sizes)
         self._portless.append(lives.take(np.flatnonzero(lives.portless)))
         self._asked.append(events.take(asked_before_port(events)))
         self._timers.update(first_timers(events))
-        self._size += len(lives)
-        if self._size >= 4 * self._part:
-            self._put_away()
+        if self._lives.loose >= _LOOSE * self._part:
+            self._lives.pack()
+            self._events.pack()
 
     def finish(self) -> None:
         """Say that nothing will be added."""
         asked, portless = EventArrays.concatenate(self._asked), Lives.concatenate(self._portless)
         self._connecting = connecting(asked, portless)
-        if self._shelves:
-            self._put_away()
-
-    def _put_away(self) -> None:
-        if self._shelves is None:
-            self._shelves = Shelf(_COMPARTMENTS), Shelf(_COMPARTMENTS)
-        lives, events = Lives.concatenate(self._lives), EventArrays.concatenate(self._events)
-        is_wait = np.concatenate(self._is_wait)
-        self._shelves[0].add(lives.columns(), _compartment(lives))
-        self._shelves[1].add(events.columns() | {"is_wait": is_wait}, _compartment(events))
-        self._lives, self._events, self._is_wait, self._size = [], [], [], 0
 
     @property
     def several(self) -> bool:
         """Whether there is more than one part."""
-        return self._shelves is not None
+        return int(self._lives.sizes.sum()) >= 2 * self._part
 
     def whole(self) -> Part:
         """Give everything in one."""
-        if self._shelves is None:
-            lives, events = Lives.concatenate(self._lives), EventArrays.concatenate(self._events)
-            return self._made(lives, events, np.concatenate(self._is_wait))
-        return self._taken(self._shelves, 0, _COMPARTMENTS)
+        return self._taken(0, _COMPARTMENTS)
 
     def parts(self) -> Iterator[Part]:
         """Give everything, part by part."""
-        if self._shelves is None:
-            yield self.whole()
-            return
-        number = np.cumsum(self._shelves[0].sizes) // self._part
+        number = np.cumsum(self._lives.sizes) // self._part
         first = 0
         for end in np.append(np.flatnonzero(np.diff(number)) + 1, _COMPARTMENTS):
-            yield self._taken(self._shelves, first, int(end))
+            yield self._taken(first, int(end))
             first = int(end)
 
-    def _taken(self, shelves: tuple[Shelf, Shelf], first: int, end: int) -> Part:
-        lives, events = (shelf.take(first, end) for shelf in shelves)
-        is_wait = events.pop("is_wait")
-        return self._made(Lives(**lives), self._decoder.events(events), is_wait)
-
-    def _made(self, lives: Lives, events: EventArrays, is_wait: np.ndarray) -> Part:
+    def _taken(self, first: int, end: int) -> Part:
+        lives = Lives(**self._lives.take(first, end))
+        columns = self._events.take(first, end)
+        order = np.argsort(columns["row"], kind="stable")
+        columns = {name: values[order] for name, values in columns.items()}
+        waits = np.flatnonzero(columns.pop("is_wait"))
         ranked = self._decoder.ranked
-        order = np.argsort(events.row, kind="stable")
         return Part(
             lives=replace(lives, local=ranked(lives.local), remote=ranked(lives.remote)),
-            events=self._decoder.finish(events.take(order)),
-            waits=np.flatnonzero(is_wait[order]),
+            events=self._decoder.finish(self._decoder.events(columns)),
+            waits=waits,
             connecting=self._connecting,
             timers=self._timers,
         )
 
 
-def _compartment(rows: Any) -> np.ndarray:
-    """Choose by the four-tuple, whichever end is the local one."""
+def _sorted(rows: Any, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort chosen rows by compartment: by the four-tuple, whichever end is the local one.
+
+    Gives them, and how many go into each.
+    """
     local = (rows.local << 16 | rows.local_port.astype(np.int64)).view(np.uint64)
     remote = (rows.remote << 16 | rows.remote_port.astype(np.int64)).view(np.uint64)
     mixed = np.minimum(local, remote) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ np.maximum(local, remote)) * np.uint64(0xD6E8FEB86659FD93)
-    compartment: np.ndarray = (mixed >> np.uint64(58)).astype(np.uint16)
-    return compartment
+    compartment = (mixed >> np.uint64(64 - _BITS)).astype(np.uint16)[chosen]
+    order = np.argsort(compartment, kind="stable")
+    return chosen[order], np.bincount(compartment, minlength=_COMPARTMENTS)
 
 
 @dataclass(frozen=True)

@@ -76,10 +76,10 @@ class Reconstruction:
         chosen = np.flatnonzero(keep)
         kept, is_wait = events.take(chosen), new[chosen]
         if final:
-            self._gathered.add(lives, kept, is_wait)
+            self._gathered.add(lives, np.arange(len(lives)), kept, is_wait)
             return
         places, over = self._carry(found, grouping, lives)
-        self._gathered.add(lives.take(np.flatnonzero(over)), kept, is_wait)
+        self._gathered.add(lives, np.flatnonzero(over), kept, is_wait)
         rows = np.sort(_without_repeats(events, mark, found, places))
         self._carried, self._told = events.take(rows), told[rows]
 

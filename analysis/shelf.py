@@ -47,25 +47,40 @@ class Shelf:
     """Rows of columns (arrays whose last axis is rows) by compartment, in the order given."""
 
     def __init__(self, compartments: int) -> None:
+        #: As they came, sorted by compartment, and where each compartment begins.
+        self._loose: list[tuple[Columns, np.ndarray]] = []
         self._packed: list[list[dict[str, Packed]]] = [[] for _ in range(compartments)]
-        #: Rows in each compartment.
+        #: Rows in each compartment; the rows that are not packed.
         self.sizes = np.zeros(compartments, np.int64)
+        self.loose = 0
 
-    def add(self, columns: Columns, compartment: np.ndarray) -> None:
-        """Put rows away; ``compartment``: of each row, uint16."""
-        order = np.argsort(compartment, kind="stable")
-        sizes = np.bincount(compartment, minlength=len(self.sizes))
-        starts = np.cumsum(sizes) - sizes
+    def add(self, columns: Columns, sizes: np.ndarray) -> None:
+        """Put rows away, sorted by compartment; ``sizes``: how many go into each."""
+        self._loose.append((columns, np.append(0, np.cumsum(sizes))))
         self.sizes += sizes
-        in_order = {name: values[..., order] for name, values in columns.items()}
-        for place, (start, size) in enumerate(zip(starts, sizes, strict=True)):
-            rows = {name: pack(all_[..., start : start + size]) for name, all_ in in_order.items()}
-            self._packed[place].append(rows)
+        self.loose += int(sizes.sum())
+
+    def pack(self) -> None:
+        """Pack what is not packed."""
+        for place, packed in enumerate(self._packed):
+            packed.append({k: pack(rows) for k, rows in self._unpacked(place, place + 1).items()})
+        self._loose, self.loose = [], 0
 
     def take(self, first: int, end: int) -> Columns:
         """Give the rows of the compartments from ``first`` to before ``end``."""
-        portions = [rows for each in self._packed[first:end] for rows in each]
+        portions = [
+            {name: unpack(column) for name, column in rows.items()}
+            for each in self._packed[first:end]
+            for rows in each
+        ]
+        if self._loose:
+            portions.append(self._unpacked(first, end))
+        return {name: np.concatenate([rows[name] for rows in portions], -1) for name in portions[0]}
+
+    def _unpacked(self, first: int, end: int) -> Columns:
         return {
-            name: np.concatenate([unpack(rows[name]) for rows in portions], -1)
-            for name in portions[0]
+            name: np.concatenate(
+                [columns[name][..., at[first] : at[end]] for columns, at in self._loose], -1
+            )
+            for name in self._loose[0][0]
         }
