@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tcptrace.analysis.grouping import Grouped, grouped, joined
+from tcptrace.analysis.grouping import Grouped, grouped, joined, plain
 from tcptrace.analysis.services import ephemeral_range, service_ports
 from tcptrace.analysis.states import LEFT
 from tcptrace.analysis.view import Slice, View, per_slice
@@ -17,7 +17,7 @@ def counts(view: View) -> pd.DataFrame:
     (:func:`tcptrace.analysis.services.service_ports`); ``established``: when is known;
     ``came_to_be``: it was, seen or not; ``time_wait``: it had one.
     """
-    return view.once("counts", lambda: _counted(joined(_groups(view))))
+    return view.once("counts", lambda: counted(_groups(view), "connections"))
 
 
 def outcome_counts(view: View) -> dict[str, int]:
@@ -32,15 +32,26 @@ def added(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return table.groupby(keys, dropna=False).sum().reset_index()
 
 
-def _counted(groups: Grouped) -> pd.DataFrame:
-    return groups.keys.assign(connections=groups.size)
+def counted(parts: list[Grouped], count: str) -> pd.DataFrame:
+    """Put together groups of several slices: a row per group, its size as column ``count``."""
+    found = joined(parts)
+    return plain(found.keys).assign(**{count: found.size})
+
+
+def ranked(parts: list[Grouped], count: str) -> pd.DataFrame:
+    """Put together groups of several slices, the largest first."""
+    table = counted(parts, count)
+    return most_first(added(table, [name for name in table if name != count]), count)
+
+
+def most_first(table: pd.DataFrame, count: str) -> pd.DataFrame:
+    """Sort what was counted; what is equal stays in its order."""
+    return table.sort_values(count, ascending=False, kind="stable")
 
 
 @per_slice
 def _groups(part: Slice) -> Grouped:
-    found = grouped(_keys(part))
-    # What row is in which group is not asked for.
-    return Grouped(found.group[:0], found.keys, found.size)
+    return grouped(_keys(part)).alone()
 
 
 def _keys(part: Slice) -> pd.DataFrame:

@@ -1,23 +1,26 @@
 """Rows with the same keys, told by one number: faster than a groupby by many columns."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 _MOST = 1 << 62
 
 
 @dataclass(frozen=True)
 class Grouped:
-    """``group``: of each row, from 0 on. ``keys``: one row per group; texts, no categories.
-
-    ``size``: the rows in each group.
-    """
+    """``group``: of each row, from 0 on. ``keys``: one row per group. ``size``: its rows."""
 
     group: np.ndarray
     keys: pd.DataFrame
     size: np.ndarray
+
+    def alone(self) -> "Grouped":
+        """Give the groups without saying which row is in which: that takes much memory."""
+        return Grouped(self.group[:0], self.keys, self.size)
 
 
 def grouped(table: pd.DataFrame) -> Grouped:
@@ -28,16 +31,44 @@ def grouped(table: pd.DataFrame) -> Grouped:
         if size * count >= _MOST:
             code, distinct = pd.factorize(code)
             size = len(distinct)
-        code = code * count + codes
+        code *= count
+        code += codes
         size *= count
     group, distinct = pd.factorize(code)
     first = np.empty(len(distinct), np.int64)
     first[group[::-1]] = np.arange(len(group))[::-1]
-    return Grouped(group, plain(table.iloc[first]), np.bincount(group, minlength=len(first)))
+    group = group.astype(np.int32)
+    keys = table.iloc[first].reset_index(drop=True)
+    return Grouped(group, keys, np.bincount(group, minlength=len(first)))
+
+
+def joined(parts: list[Grouped]) -> Grouped:
+    """Put the groups of several tables together: equal keys are one group."""
+    if len(parts) == 1:
+        return parts[0]
+    keys = together([part.keys for part in parts])
+    found = grouped(keys)
+    lengths = [len(part.keys) for part in parts]
+    numbers = np.split(found.group, np.cumsum(lengths)[:-1])
+    group = [number[part.group] for number, part in zip(numbers, parts, strict=True)]
+    sizes = np.concatenate([part.size for part in parts])
+    size = np.bincount(found.group, sizes, len(found.keys)).astype(np.int64)
+    return Grouped(np.concatenate(group), found.keys, size)
+
+
+def together(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables below each other; unlike concat() leaves categories categories."""
+    return pd.DataFrame({name: _below([table[name] for table in tables]) for name in tables[0]})
+
+
+def _below(columns: list[pd.Series]) -> Any:
+    if isinstance(columns[0].dtype, pd.CategoricalDtype):
+        return union_categoricals(columns)
+    return pd.concat(columns, ignore_index=True)
 
 
 def plain(table: pd.DataFrame) -> pd.DataFrame:
-    """Give a small table's categories as texts: they differ from one table to the next."""
+    """Give a small table's categories as texts: in the order of these, to sort and group."""
     categories = table.select_dtypes("category").columns
     return table.astype(dict.fromkeys(categories, "object")).reset_index(drop=True)
 
@@ -45,24 +76,8 @@ def plain(table: pd.DataFrame) -> pd.DataFrame:
 def _codes(column: pd.Series) -> tuple[np.ndarray, int]:
     """Give each value of a column a number, nulls one too, and how many there may be."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return column.cat.codes.to_numpy(np.int64) + 1, len(column.cat.categories) + 1
+        return column.cat.codes.to_numpy() + np.int64(1), len(column.cat.categories) + 1
     if column.dtype == bool:
-        return column.to_numpy(np.int64), 2
+        return column.to_numpy().view(np.int8), 2
     codes, distinct = pd.factorize(column)
     return codes + 1, len(distinct) + 1
-
-
-def joined(parts: list[Grouped]) -> Grouped:
-    """Put the groups of several tables together: equal keys are one group."""
-    if len(parts) == 1:
-        return parts[0]
-    keys = pd.concat([part.keys for part in parts], ignore_index=True)
-    number = keys.groupby(list(keys), dropna=False, sort=False).ngroup().to_numpy()
-    ends = np.cumsum([len(part.keys) for part in parts])
-    group = np.concatenate(
-        [number[end - len(part.keys) :][part.group] for end, part in zip(ends, parts, strict=True)]
-    )
-    sizes = np.concatenate([part.size for part in parts])
-    first = ~pd.Series(number).duplicated().to_numpy()
-    size = np.bincount(number, sizes, number.max(initial=-1) + 1).astype(np.int64)
-    return Grouped(group, keys[first].reset_index(drop=True), size)

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tcptrace.analysis.counts import added, counts
-from tcptrace.analysis.grouping import grouped
+from tcptrace.analysis.counts import added, counted, counts, most_first
+from tcptrace.analysis.failed import FAILED_OUTCOMES
+from tcptrace.analysis.grouping import Grouped, grouped
 from tcptrace.analysis.services import endpoint
-from tcptrace.analysis.states import LEFT
 from tcptrace.analysis.units import netns_names, units
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
 from tcptrace.analysis.view import Slice, View, per_slice
@@ -16,9 +16,6 @@ from tcptrace.analysis.watched import time_wait_watched
 
 #: What ``report --by`` can group by.
 GROUPINGS = ("process", "service", "remote", "netns", "unit")
-
-#: Outcomes of a connect() that got no connection.
-FAILED_OUTCOMES = ("refused", "timed_out", "unreachable")
 
 _PAIR = ["client", "server", "address", "port"]
 
@@ -122,7 +119,14 @@ def sides_by_service(view: View) -> list[dict[str, Any]]:
     A connection counts once: where both ends were seen, by the client's row. Programs
     are None where unknown (the other machine's are). Ends of unknown role are left out.
     """
-    whole = added(pd.concat(_sides(view)), _PAIR)
+    found = _sides(view)
+    clients = counted([clients for clients, _ in found], "connections")
+    servers = counted([servers for _, servers in found], "connections")
+    told = [
+        _by_whom(clients, {"local": "client", "remote": "server"}),
+        _by_whom(servers, {"local": "server", "remote": "client"}),
+    ]
+    whole = added(pd.concat(told), _PAIR)
     return [
         {
             "client": text_or_none(row.client),
@@ -138,125 +142,67 @@ def sides_by_service(view: View) -> list[dict[str, Any]]:
 
 
 @per_slice
-def _sides(part: Slice) -> pd.DataFrame:
-    """Count per pair of programs and service; both ends of a connection are in one slice."""
+def _sides(part: Slice) -> tuple[Grouped, Grouped]:
+    """Group clients, and servers whose client was not seen; both ends are in one slice.
+
+    By ``_PAIR``, and who closed as this end (``here``) and the other one (``there``) tell.
+    """
     needed = ["role", "conversation", "comm", "closed_by"]
     needed += ["local_address", "local_port", "remote_address", "remote_port"]
     connections = part.connections[needed]
     clients = connections[connections["role"] == "client"]
     servers = connections[connections["role"] == "server"]
+    seen = servers[servers["conversation"].notna()].drop_duplicates("conversation")
+    place = pd.Index(seen["conversation"]).get_indexer(pd.Index(clients["conversation"]))
     alone = servers[~servers["conversation"].isin(clients["conversation"].dropna())]
-    return pd.concat(
-        [
-            _counted(
-                clients.assign(
-                    client=clients["comm"],
-                    server=_at_server(clients, servers, "comm"),
-                    other=_at_server(clients, servers, "closed_by"),
-                ),
-                "remote",
-                {"local": "client", "remote": "server"},
-            ),
-            _counted(
-                alone.assign(client=None, server=alone["comm"], other=None),
-                "local",
-                {"local": "server", "remote": "client"},
-            ),
-        ]
+    nobody = np.full(len(alone), -1)
+    return (
+        _paired(
+            clients,
+            "remote",
+            clients["comm"],
+            seen["comm"].array.take(place, allow_fill=True),
+            seen["closed_by"].array.take(place, allow_fill=True),
+        ),
+        _paired(
+            alone,
+            "local",
+            alone["comm"].array.take(nobody, allow_fill=True),
+            alone["comm"],
+            alone["closed_by"].array.take(nobody, allow_fill=True),
+        ),
     )
 
 
-def _at_server(clients: pd.DataFrame, servers: pd.DataFrame, column: str) -> Any:
-    """Give what the other end of each client's connection has, where it was seen."""
-    known = servers[servers["conversation"].notna()].drop_duplicates("conversation")
-    place = pd.Index(known["conversation"]).get_indexer(pd.Index(clients["conversation"]))
-    return known[column].array.take(place, allow_fill=True)
-
-
-def _counted(ends: pd.DataFrame, service: str, closers: dict[str, str]) -> pd.DataFrame:
-    """Count per program and service; ``closers``: whom ``local`` and ``remote`` mean.
-
-    An end that is still open does not say who closed; ``other`` is what the other says.
-    """
-    side, other, unsaid = ends["closed_by"], ends["other"], ends["closed_by"].isna()
-    as_seen_there = {"local": "remote", "remote": "local", "both": "both"}
-
-    def closed(which: str) -> pd.Series:
-        return (side == which) | (unsaid & (other == as_seen_there[which]))
-
+def _paired(ends: pd.DataFrame, service: str, client: Any, server: Any, there: Any) -> Grouped:
+    address, port = ends[f"{service}_address"], ends[f"{service}_port"]
     found = grouped(
-        ends[["client", "server"]].assign(
-            address=ends[f"{service}_address"],
-            port=ends[f"{service}_port"],
-            closed_by_both=closed("both").astype(bool),
-            **{f"closed_by_{who}": closed(which).astype(bool) for which, who in closers.items()},
+        pd.DataFrame(
+            {
+                "client": client,
+                "server": server,
+                "address": address,
+                "port": port,
+                "here": ends["closed_by"],
+                "there": there,
+            },
+            index=ends.index,
         )
     )
-    numbers = {
-        name: np.where(found.keys[name], found.size, 0) for name in found.keys if name not in _PAIR
-    }
-    table = found.keys.assign(connections=found.size, **numbers)
-    return added(table.astype(dict.fromkeys(_PAIR, "object")), _PAIR)
+    return found.alone()
 
 
-def failures(view: View) -> list[dict[str, Any]]:
-    """Count what failed without a close: by outcome, program and destination, most first.
+def _by_whom(table: pd.DataFrame, closers: dict[str, str]) -> pd.DataFrame:
+    """Tell who closed how many; ``closers``: whom ``local`` and ``remote`` mean.
 
-    ``established``: False for a connect() that got no connection, True for a connection
-    that was given up later.
+    An end that is still open does not say who closed; the other one may.
     """
-    return [
-        {
-            "outcome": str(row.outcome),
-            "established": bool(row.came_to_be),
-            "comm": text_or_none(row.comm),
-            "remote": endpoint(row.remote_address, row.remote_port),
-            "error": text_or_none(row.error),
-            "connects": int(row.connects),
-        }
-        for row in rows(added_up(_failures(view), "connects"))
-    ]
-
-
-@per_slice
-def _failures(part: Slice) -> pd.DataFrame:
-    connections = part.connections
-    failed = connections[connections["outcome"].isin(FAILED_OUTCOMES)]
-    older = failed["censored"].isin(LEFT) & failed["syn_sent_s"].isna()
-    came_to_be = failed["established"].notna() | failed["established_s"].notna() | older
-    keys = ["outcome", "comm", "remote_address", "remote_port", "error"]
-    found = grouped(failed[keys].assign(came_to_be=came_to_be))
-    return found.keys.assign(connects=found.size)
-
-
-def resets(view: View) -> list[dict[str, Any]]:
-    """Count resets: by who sent them, program and the kernel's reason, most first."""
-    return [
-        {
-            "sent_by": text_or_none(row.closed_by),
-            "comm": text_or_none(row.comm),
-            "role": text_or_none(row.role),
-            "reason": text_or_none(row.reset_reason),
-            "resets": int(row.resets),
-        }
-        for row in rows(added_up(_resets(view), "resets"))
-    ]
-
-
-@per_slice
-def _resets(part: Slice) -> pd.DataFrame:
-    reset = part.connections["outcome"] == "reset"
-    keys = ["closed_by", "comm", "role", "reset_reason"]
-    found = grouped(part.connections.loc[reset, keys])
-    return found.keys.assign(resets=found.size)
-
-
-def added_up(parts: list[pd.DataFrame], number: str) -> pd.DataFrame:
-    """Put together what slices counted, the most first."""
-    table = pd.concat(parts)
-    return most_first(added(table, [name for name in table if name != number]), number)
-
-
-def most_first(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Sort what was counted."""
-    return table.sort_values(by, ascending=False, kind="stable")
+    as_seen_there = {"local": "remote", "remote": "local", "both": "both"}
+    here, there, number = table["here"], table["there"], table["connections"]
+    numbers = {
+        f"closed_by_{who}": number.where(
+            (here == which) | (here.isna() & (there == as_seen_there[which])), 0
+        )
+        for which, who in (*closers.items(), ("both", "both"))
+    }
+    return table[[*_PAIR, "connections"]].assign(**numbers)

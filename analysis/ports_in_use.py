@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from tcptrace.analysis.counts import most_first
 from tcptrace.analysis.grouping import Grouped, grouped, joined
-from tcptrace.analysis.groups import most_first
 from tcptrace.analysis.population import peaks
 from tcptrace.analysis.services import ephemeral_range
 from tcptrace.analysis.view import Slice, View, per_slice

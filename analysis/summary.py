@@ -99,7 +99,7 @@ def _time_wait(view: View) -> dict[str, Any]:
     at_once = waiting_at_once(view)
     return {
         "began": len(time_wait),
-        "skipped": sum(int(each["skipped"].sum()) for each in skipped_ones(view)),
+        "skipped": sum(int(each.size.sum()) for each in skipped_ones(view)),
         "ended": {name: int((end == name).sum()) for name in TIME_WAIT_ENDS},
         "open": int((end == "open").sum()),
         "peak": int(at_once.max()) if len(at_once) else 0,

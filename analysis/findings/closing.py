@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from tcptrace.analysis.counts import added, counts
+from tcptrace.analysis.counts import added, counts, most_first
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
 from tcptrace.analysis.grouping import Grouped, grouped, joined
-from tcptrace.analysis.groups import most_first
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.values import integer_or_none, rows, seconds, text_or_none
 from tcptrace.analysis.view import Slice, View, per_slice

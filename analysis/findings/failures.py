@@ -5,12 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from tcptrace.analysis import groups
-from tcptrace.analysis.counts import counts, outcome_counts
+from tcptrace.analysis import failed
+from tcptrace.analysis.counts import counts, most_first, outcome_counts
 from tcptrace.analysis.findings import cases
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
 from tcptrace.analysis.grouping import plain
-from tcptrace.analysis.groups import most_first
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.values import rows, seconds, text_or_none
 from tcptrace.analysis.view import Slice, View, per_slice
@@ -52,7 +51,7 @@ _FAILURES = {
 
 def failed_connects(view: View) -> Iterator[Finding]:
     """Find destinations that connections could not be made to."""
-    all_failed = groups.failures(view)
+    all_failed = failed.failures(view)
     for outcome, (what, why, advice, source) in _FAILURES.items():
         found = [row for row in all_failed if row["outcome"] == outcome and not row["established"]]
         total = sum(row["connects"] for row in found)
@@ -82,7 +81,7 @@ def many_resets(view: View) -> Iterator[Finding]:
         return
     evidence: list[dict[str, Any]] = [
         {key: row[key] for key in ("comm", "role", "sent_by", "resets", "reason")}
-        for row in groups.resets(view)[:MOST_EVIDENCE]
+        for row in failed.resets(view)[:MOST_EVIDENCE]
     ]
     yield Finding(
         id="many-resets",

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 
-import pandas as pd
-
+from tcptrace.analysis.counts import ranked
 from tcptrace.analysis.findings.cases import without_port
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
-from tcptrace.analysis.grouping import grouped
-from tcptrace.analysis.groups import added_up
+from tcptrace.analysis.grouping import Grouped, grouped
 from tcptrace.analysis.ports_in_use import ports_in_use
 from tcptrace.analysis.services import endpoint, ephemeral_range
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
@@ -55,15 +53,15 @@ def running_out(view: View) -> Iterator[Finding]:
 
 
 @per_slice
-def _portless(part: Slice) -> pd.DataFrame:
+def _portless(part: Slice) -> Grouped:
     chosen = without_port(part.connections)
-    found = grouped(part.connections.loc[chosen, ["comm", "remote_address", "remote_port"]])
-    return found.keys.assign(connects=found.size)
+    keys = ["comm", "remote_address", "remote_port"]
+    return grouped(part.connections.loc[chosen, keys]).alone()
 
 
 def none_left(view: View) -> Iterator[Finding]:
     """Find connects that got no local port at all."""
-    table = added_up(_portless(view), "connects")
+    table = ranked(_portless(view), "connects")
     if table.empty:
         return
     total = int(table["connects"].sum())

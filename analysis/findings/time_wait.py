@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from tcptrace.analysis.counts import most_first, ranked
 from tcptrace.analysis.findings import cases
 from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity, several
-from tcptrace.analysis.grouping import grouped, plain
-from tcptrace.analysis.groups import added_up, most_first
+from tcptrace.analysis.grouping import Grouped, grouped, plain
 from tcptrace.analysis.services import setting
 from tcptrace.analysis.states import time_waits
 from tcptrace.analysis.values import integer_or_none, rows, text_or_none
@@ -19,7 +19,7 @@ RESTARTED_WARNING_SHARE = 0.01
 
 def skipped(view: View) -> Iterator[Finding]:
     """Find TIME_WAITs the kernel left out because it had too many."""
-    table = added_up(skipped_ones(view), "skipped")
+    table = ranked(skipped_ones(view), "skipped")
     if table.empty:
         return
     total = int(table["skipped"].sum())
@@ -48,11 +48,10 @@ def skipped(view: View) -> Iterator[Finding]:
 
 
 @per_slice
-def skipped_ones(part: Slice) -> pd.DataFrame:
-    """Count the TIME_WAITs that were left out, by ``comm`` and ``netns``: ``skipped``."""
+def skipped_ones(part: Slice) -> Grouped:
+    """Group those whose TIME_WAIT was left out, by ``comm`` and ``netns``."""
     chosen = cases.skipped(part.connections)
-    found = grouped(part.connections.loc[chosen, ["comm", "netns"]])
-    return found.keys.assign(skipped=found.size)
+    return grouped(part.connections.loc[chosen, ["comm", "netns"]]).alone()
 
 
 @per_slice

@@ -4,6 +4,8 @@ from typing import Any
 
 from tcptrace.analysis import groups
 from tcptrace.analysis.close_wait import LEAK_SECONDS
+from tcptrace.analysis.failed import failures as failures_of
+from tcptrace.analysis.failed import resets
 from tcptrace.analysis.findings.cases import long_in_close_wait
 from tcptrace.analysis.html.charts import bar
 from tcptrace.analysis.html.markup import Html, tag
@@ -105,7 +107,7 @@ def close_wait(view: View, summary: dict[str, Any]) -> Html:
 
 def failures(view: View) -> Html:
     """Show connects that failed and connections that were reset, with reasons."""
-    failed, reset = groups.failures(view), groups.resets(view)
+    failed, reset = failures_of(view), resets(view)
     failed_rows = [
         (
             failure(row),

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from tcptrace.analysis.close_wait import leaking
+from tcptrace.analysis.failed import FAILED_OUTCOMES
 from tcptrace.analysis.findings import cases
-from tcptrace.analysis.groups import FAILED_OUTCOMES
 from tcptrace.analysis.html.markup import Html, tag, with_code
 from tcptrace.analysis.html.tables import UNKNOWN, section
 from tcptrace.analysis.sanitize import for_terminal, to_json

@@ -5,6 +5,8 @@ from typing import Any
 from rich.text import Text
 
 from tcptrace.analysis import groups
+from tcptrace.analysis.failed import failures as failures_of
+from tcptrace.analysis.failed import resets
 from tcptrace.analysis.text.layout import (
     UNKNOWN,
     duration,
@@ -141,7 +143,7 @@ def close_wait(summary: dict[str, Any], *, verbose: bool) -> list[Text]:
 
 def failures(view: View, *, verbose: bool) -> list[Text]:
     """Show connects that failed, by destination, and resets, by sender."""
-    failed, reset = groups.failures(view), groups.resets(view)
+    failed, reset = failures_of(view), resets(view)
     lines = []
     if failed:
         rows = [

@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from tcptrace.analysis.filters import Filters
-from tcptrace.analysis.observed import Observed
 from tcptrace.analysis.found import Found, Part
+from tcptrace.analysis.observed import Observed
 from tcptrace.analysis.reconstruct import Reconstruction
 from tcptrace.analysis.view import View, choose
 from tcptrace.tracer.schema import SCHEMA

@@ -1,4 +1,5 @@
-from tcptrace.analysis.groups import failures, grouped_by, resets, sides_by_service
+from tcptrace.analysis.failed import failures, resets
+from tcptrace.analysis.groups import grouped_by, sides_by_service
 from tcptrace.analysis.services import endpoint, ephemeral_range, service_ports
 
 from .tables import CLIENT, SERVER, connections, view
