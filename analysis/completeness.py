@@ -44,8 +44,9 @@ def completeness(view: View) -> dict[str, Any]:
     comparable = not filtered and netns is not None
     kernel = _kernel_counts(recording.header.get("mib"), recording.final.get("mib"))
     recorded: dict[str, int | None] = dict.fromkeys(_COUNTERS)
-    if comparable:
-        recorded |= pd.DataFrame(_recorded_counts(view)).sum().astype(int).to_dict()
+    if comparable and netns is not None:
+        slices = _recorded_counts(view)
+        recorded |= {name: sum(each[name] for each in slices) for name in slices[0]}
         recorded["estab_resets"] = recording.found.broken[int(netns)]
     if not time_wait_watched(recording.header):
         recorded |= dict.fromkeys(_OF_TIME_WAIT)

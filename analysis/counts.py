@@ -41,7 +41,7 @@ def counted(parts: list[Grouped], count: str) -> pd.DataFrame:
 def ranked(parts: list[Grouped], count: str) -> pd.DataFrame:
     """Put together groups of several slices, the largest first."""
     table = counted(parts, count)
-    return most_first(added(table, [name for name in table if name != count]), count)
+    return most_first(added(table, [str(name) for name in table if name != count]), count)
 
 
 def most_first(table: pd.DataFrame, count: str) -> pd.DataFrame:

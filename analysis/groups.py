@@ -67,7 +67,7 @@ def grouped_by(view: View, key: str) -> list[dict[str, Any]]:
         "close_wait": table["state"] == "CLOSE_WAIT",
     }
     numbers = {name: table["connections"].where(met, 0) for name, met in conditions.items()}
-    found = added(groups.assign(**numbers), list(groups))
+    found = added(groups.assign(**numbers), [str(name) for name in groups])
     watched = time_wait_watched(view.recording.header)
     names = netns_names(view.recording.header) if key == "netns" else {}
     return [

@@ -88,7 +88,8 @@ class Lives:
     @property
     def portless(self) -> np.ndarray:
         """Those that connect, and of which no event told a local port."""
-        return self.client & self.begins & (self.local_port == 0)
+        portless: np.ndarray = self.client & self.begins & (self.local_port == 0)
+        return portless
 
     def columns(self) -> dict[str, np.ndarray]:
         """Give the fields by name."""

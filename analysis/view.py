@@ -15,7 +15,7 @@ import pandas as pd
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.filters import Filters
 from tcptrace.analysis.recording import Recording
-from tcptrace.analysis.shelf import pack, unpack
+from tcptrace.analysis.shelf import Packed, pack, unpack
 
 T = TypeVar("T")
 
@@ -57,6 +57,8 @@ class View:
     recording: Recording
     filters: Filters = field(default_factory=Filters)
     _made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+    #: Of each slice looked at: see :class:`Tables`.
+    _orders: list[Packed] = field(default_factory=list, compare=False, repr=False)
 
     def once(self, what: Hashable, make: Callable[[], T]) -> T:
         """Give what ``make`` makes of this view, made only once; ``what``: its name."""
@@ -101,7 +103,7 @@ class View:
             whole = len(tables.connections)
             looked_at = Slice(self.recording, *passing, part.events, whole)
             results.append({reduce: reduce(looked_at) for reduce in _REDUCTIONS})
-            self.once("orders", list).append(pack(tables.order))
+            self._orders.append(pack(tables.order))
         return results
 
     @property
@@ -116,9 +118,11 @@ class View:
         """
         if not self.recording.several or not len(connections):
             return connections
-        orders = [unpack(order) for order in self.once("orders", list)]
-        wanted = orders[place][:, connections - 1]
-        return 1 + sum(_count_before(order, wanted) for order in orders)
+        wanted = unpack(self._orders[place])[:, connections - 1]
+        result = np.ones(len(connections), np.int64)
+        for order in self._orders:
+            result += _count_before(unpack(order), wanted)
+        return result
 
 
 @per_slice
@@ -134,7 +138,8 @@ def _count_before(order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         int(np.searchsorted(order[1, start:stop], tie))
         for start, stop, tie in zip(first, end, wanted[1], strict=True)
     ]
-    return first + np.array(alike, np.int64)
+    before: np.ndarray = first + np.array(alike, np.int64)
+    return before
 
 
 def choose(recording: Recording, filters: Filters) -> View:
