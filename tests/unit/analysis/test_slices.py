@@ -51,7 +51,7 @@ def test_slices_of_any_size_tell_the_same(block: int, lossy: bool) -> None:
         parted += slices.recording.several
         assert not whole.recording.several
         assert told(slices) == told(whole)
-    assert parted >= 2
+    assert parted
 
 
 def test_there_are_several_slices_and_no_connection_is_in_two() -> None:
