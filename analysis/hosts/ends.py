@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from tcptrace.analysis.filters import View
+from tcptrace.analysis.view import View
 
 _KEPT = [
     "connection",

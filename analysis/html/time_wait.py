@@ -10,7 +10,7 @@ from tcptrace.analysis.html.markup import Html, tag
 from tcptrace.analysis.html.tables import UNKNOWN, left_out, section, table
 from tcptrace.analysis.ports_in_use import ports_in_use
 from tcptrace.analysis.services import endpoint, ephemeral_range, setting
-from tcptrace.analysis.states import time_wait_survival
+from tcptrace.analysis.states import dwell
 from tcptrace.analysis.survival import Survival
 from tcptrace.analysis.text.layout import duration, number, share
 from tcptrace.analysis.values import rows, text_or_none
@@ -98,7 +98,9 @@ def _settling(view: View) -> tuple[float, str] | None:
 
 
 def _survival(view: View) -> list[Html]:
-    survival = time_wait_survival(view.time_wait, view.recording.started)
+    survival = dwell(view).get("TIME_WAIT")
+    if survival is None:
+        return [tag("p", "None was followed.")]
     censored = survival.count - survival.ended
     text = f"{number(survival.count)} lives, {number(survival.ended)} of them seen to end"
     if censored:
@@ -106,8 +108,6 @@ def _survival(view: View) -> list[Html]:
             f"; the other {number(censored)} lasted at least as long as they were seen "
             "(small ticks)"
         )
-    if not survival.count:
-        return [tag("p", "None was followed.")]
     guides = [
         (value, 1 - part, f"{name}: {duration(value)}")
         for part, name in ((0.5, "median"), (0.95, "95 %"))

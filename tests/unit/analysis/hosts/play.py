@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tcptrace.analysis.filters import View
 from tcptrace.analysis.hosts import Ends, ends_of
+from tcptrace.analysis.view import View
 
 from ..tables import CLIENT, SERVER, START, at, view
 
