@@ -60,7 +60,7 @@ class JsonLinesWriter:
         """Append rows."""
         if table.empty:
             return
-        text = _with_iso_times(table).to_json(
+        text = _with_whole_numbers(_with_iso_times(table)).to_json(
             orient="records", lines=True, force_ascii=True, double_precision=9
         )
         self._stream.write(text.rstrip("\n").encode() + b"\n")
@@ -143,6 +143,16 @@ def _with_iso_times(table: pd.DataFrame) -> pd.DataFrame:
     """Write times as ISO 8601 UTC with nanoseconds; the table itself stays as it is."""
     times = table.select_dtypes(include=["datetimetz"])
     return table.assign(**{str(name): _iso(column) for name, column in times.items()})
+
+
+def _with_whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep integers that some rows lack what they are: pandas 2's to_json() makes them floats."""
+    lacking = [
+        name
+        for name, column in table.items()
+        if pd.api.types.is_integer_dtype(column.dtype) and column.hasnans
+    ]
+    return table.astype(dict.fromkeys(lacking, "object")) if lacking else table
 
 
 def _iso(times: pd.Series) -> pd.Series:

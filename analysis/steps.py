@@ -9,6 +9,8 @@ from tcptrace.analysis.states import LEFT, RIGHT, STATE_COLUMNS
 
 #: The state after the last one, where it was seen to end.
 CLOSED = "CLOSED"
+#: To divide by: a Timedelta's total_seconds() drops nanoseconds before pandas 3.
+_SECOND = pd.Timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,12 @@ def steps(row: Any, started: pd.Timestamp) -> list[Step]:
     visited = [(state, float(getattr(row, name))) for state, name in STATE_COLUMNS.items()]
     visited = [(state, seconds) for state, seconds in visited if not pd.isna(seconds)]
     older, goes_on = row.censored in LEFT, row.censored in RIGHT
-    time = 0.0 if pd.isna(row.opened) else (row.opened - started).total_seconds()
+    time = 0.0 if pd.isna(row.opened) else (row.opened - started) / _SECOND
     found = []
     for place, (state, seconds) in enumerate(visited):
         if state == "TIME_WAIT" and not pd.isna(row.time_wait_began):
             # A repeated FIN began it anew: the time before that has no column.
-            time = (row.time_wait_began - started).total_seconds()
+            time = (row.time_wait_began - started) / _SECOND
         last = place == len(visited) - 1
         found.append(Step(time, state, seconds, older and place == 0, goes_on and last))
         time += seconds

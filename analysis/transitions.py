@@ -1,5 +1,6 @@
 """Which way connections went through TCP's states, and how often."""
 
+import numpy as np
 import pandas as pd
 
 from tcptrace.analysis.states import LEFT, STATE_COLUMNS
@@ -34,9 +35,9 @@ def transitions(connections: pd.DataFrame) -> pd.DataFrame:
             _add(counts, old, new, waiting & visited[new], seconds)
             waiting = waiting & ~visited[new]
         # TIME_WAIT has its own end: an `open` one is not over yet.
-        over = closed & ~(
-            (connections["time_wait_end"] == "open").fillna(False) if old == "TIME_WAIT" else False
-        )
+        over = closed
+        if old == "TIME_WAIT":
+            over = over & ~(connections["time_wait_end"] == "open").fillna(False)
         _add(counts, old, END, waiting & over, seconds)
         no_state_yet &= ~here
     return pd.DataFrame(counts, columns=["old", "new", "count", "median_s"])
@@ -51,5 +52,6 @@ def _add(
 ) -> None:
     count = int(chosen.sum())
     if count:
-        median = float("nan") if seconds is None else float(seconds[chosen].median())
+        known = np.empty(0) if seconds is None else seconds[chosen].dropna().to_numpy()
+        median = float(np.median(known)) if len(known) else float("nan")
         counts.append((old, new, count, median))

@@ -67,3 +67,16 @@ def main(arguments: list[str] | None = None) -> Any:
     except TcptraceError as error:
         click.echo(f"tcptrace: {for_terminal(str(error))}", err=True)
         sys.exit(1)
+    finally:
+        _leave_nothing_unsaid()
+
+
+def _leave_nothing_unsaid() -> None:
+    """Drop what a terminal that is gone did not take.
+
+    Python tries again when it ends, and says with exit code 120 that it failed.
+    """
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -41,6 +41,7 @@ def test_json_lines_are_one_object_each_with_nulls():
     assert list(first) == list(TABLE.columns)
     assert first["opened"] == "2026-11-20T19:00:00.000000000Z"
     assert (first["pid"], first["established_s"], first["closing_s"]) == (100, 0.9, None)
+    assert isinstance(first["pid"], int)  # although another has none
     assert second["comm"] == HOSTILE["comm"]
     assert (third["established"], third["pid"], third["comm"]) == (None, None, None)
 
