@@ -4,10 +4,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tcptrace.analysis.demo import pcapng
 from tcptrace.analysis.demo.capture import Capture, ExperimentError, Side, Sighting, other
+from tcptrace.analysis.demo.clocks import Ahead, apart
 from tcptrace.analysis.demo.connection import Connection
 from tcptrace.analysis.demo.evidence import Clocks, clock_offset
 from tcptrace.analysis.demo.experiment import Experiment
@@ -34,9 +36,6 @@ ROLES: dict[Side, str] = {"left": "client", "right": "server"}
 PORTS = [*range(8000, 8020), *range(9000, 9010)]
 #: Longer than any TIME_WAIT lives, seconds.
 _TIME_WAIT_PATIENCE = 90.0
-
-#: ns a host's clock is ahead of this one's, and how wrong that may be.
-Ahead = Mapping[Side, tuple[int, int]]
 
 
 class _Between:
@@ -127,9 +126,9 @@ class Tunnel(_Between):
 
     def clocks(self, recordings: Mapping[Side, Recording]) -> Clocks:
         """Say how both clocks relate to this machine's, which the capture has."""
-        error = max(error for _, error in self._ahead.values())
-        note = f"The machines' clocks were compared to within {error / 1e6:.2f} ms."
-        return Clocks(self._offset, {side: by for side, (by, _) in self._ahead.items()}, note)
+        left = self._ahead["left"][0]
+        difference, note = apart(self._ahead, recordings)
+        return Clocks(self._offset, {"left": left, "right": left + difference}, note)
 
     def write_captures(self, recordings: Mapping[Side, Recording]) -> None:
         """Write the capture of both hosts into one file, on this machine's clock."""
@@ -216,10 +215,13 @@ class Direct(_Between):
 
     def clocks(self, recordings: Mapping[Side, Recording]) -> Clocks:
         """Say how far the server's clock is ahead of the client's, which the capture has."""
-        (left, one), (right, another) = self._ahead["left"], self._ahead["right"]
-        note = f"The machines' clocks were compared to within {(one + another) / 1e6:.2f} ms."
-        offset = clock_offset(recordings["left"])
-        return Clocks(offset, {"left": 0, "right": right - left}, note)
+        offset = {side: clock_offset(recordings[side]) for side in ROLES}
+        seen = {
+            side: [replace(one, time=one.time + offset[side]) for one in device.sightings]
+            for side, device in self._devices.items()
+        }
+        difference, note = apart(self._ahead, recordings, seen)
+        return Clocks(offset["left"], {"left": 0, "right": difference}, note)
 
     def stop_recorders(self) -> None:
         """End both recordings and the server's capture."""

@@ -20,10 +20,11 @@ from tcptrace.tracer.errors import PreflightError, TcptraceError
 
 #: How often the other side hears something, seconds; it gives up after a minute.
 _HEARTBEAT = 5.0
-#: Longer than anything may take there (a recorder's start: two minutes), seconds.
-_PATIENCE = 150.0
+#: Longer than anything may take there (a recorder's start: ten minutes), seconds. A connection
+#: that is dead is noticed sooner.
+_PATIENCE = 660.0
 #: How long the other side may take to undo everything, seconds.
-_GOODBYE = 30.0
+_GOODBYE = 120.0
 _KINDS = {one.__name__: one for one in (PreflightError, SettingIsGlobalError, ExperimentError)}
 _SSH = (
     *("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
