@@ -152,7 +152,7 @@ class _Device(Capture):
 
     def close(self) -> None:
         """Stop listening."""
-        self.missed = self._machine.call(0, "forget", self._number) or 0
+        self.missed = self._machine.forget(self._number) or 0
 
     def _take(self, stamp: int, sent: bool, packet: bytes) -> None:
         segment = parse(packet)

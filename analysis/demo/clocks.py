@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from tcptrace.analysis.demo.capture import Side, Sighting
-from tcptrace.analysis.filters import Filters, choose
+from tcptrace.analysis.filters import Filters
 from tcptrace.analysis.hosts import ends_of, pair
 from tcptrace.analysis.recording import Recording
+from tcptrace.analysis.view import choose
 
 #: How far a host's clock is ahead of this machine's, ns, and how wrong that may be.
 Ahead = Mapping[Side, tuple[int, int]]

@@ -17,6 +17,7 @@ from typing import Any
 from tcptrace.analysis.demo.capture import ExperimentError
 from tcptrace.analysis.demo.namespace import SettingIsGlobalError
 from tcptrace.tracer.errors import PreflightError, TcptraceError
+from tcptrace.tracer.printable import for_terminal
 
 #: How often the other side hears something, seconds; it gives up after a minute.
 _HEARTBEAT = 5.0
@@ -81,6 +82,15 @@ class Connection:
         except TimeoutError as error:
             raise ExperimentError(f"{self.name}: no answer to {do}") from error
 
+    def forget(self, number: int) -> Any:
+        """Close an object; what that gives. One that is out of reach is closed without us."""
+        try:
+            return self.call(0, "forget", number)
+        except ExperimentError:
+            if self._lost:
+                return None
+            raise
+
     def send(self, on: int, do: str, packet: bytes) -> None:
         """Call a method with a packet, without waiting; such calls keep their order."""
         self._put({"on": on, "do": do, "with": [base64.b64encode(packet).decode()]})
@@ -144,15 +154,15 @@ class Connection:
             answer = self._waiting.pop(message["id"])
         if "error" in message:
             kind = _KINDS.get(message["kind"], TcptraceError)
-            answer.set_exception(kind(f"{self.name}: {message['error']}"))
+            answer.set_exception(kind(for_terminal(f"{self.name}: {message['error']}")))
         else:
             answer.set_result(message["value"])
 
     def _last_words(self) -> str:
         self._words.seek(0)
         lines = self._words.read().decode(errors="replace").strip().splitlines()
-        words = lines[-1].removeprefix("tcptrace: ") if lines else "it ended"
-        return (
-            f"{self.name}: {words} (`ssh {self.name} sudo -n tcptrace check` must work without "
-            "a question, with this version of tcptrace)"
+        words = lines[-1].removeprefix("tcptrace: ") if lines else "the connection to it was lost"
+        return for_terminal(
+            f"{self.name}: {words} (`ssh {self.name} sudo -n tcptrace check` must work "
+            "without a question, with this version of tcptrace)"
         )

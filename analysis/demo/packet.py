@@ -77,6 +77,8 @@ def parse(packet: bytes, keep: int | None = None) -> Segment | None:
     if len(packet) < 40 or packet[0] >> 4 != 4 or packet[9] != socket.IPPROTO_TCP:
         return None
     header = (packet[0] & 15) * 4
+    if len(packet) < header + _TCP.size:
+        return None
     total = int.from_bytes(packet[2:4], "big") or len(packet)
     source_port, target_port, seq, ack, offset, flags, window, _, _ = _TCP.unpack_from(
         packet, header

@@ -37,7 +37,7 @@ class RemotePlace:
 
     def close(self) -> None:
         """Let it go; of an own network, undo what was changed."""
-        self.machine.call(0, "forget", self.number)
+        self.machine.forget(self.number)
 
     def _call(self, method: str, *arguments: object) -> Any:
         return self.machine.call(self.number, method, *arguments)
@@ -79,7 +79,7 @@ class RemoteProgram(Calls):
 
     def close(self) -> None:
         """End the process and forget it."""
-        self._machine.call(0, "forget", self._number)
+        self._machine.forget(self._number)
 
 
 class RemoteRecorder:
@@ -99,7 +99,7 @@ class RemoteRecorder:
 
     def close(self) -> None:
         """Make sure that it is gone."""
-        self._machine.call(0, "forget", self._number)
+        self._machine.forget(self._number)
 
 
 class RemoteTun:
@@ -120,4 +120,4 @@ class RemoteTun:
 
     def close(self) -> None:
         """Remove the device."""
-        self._machine.call(0, "forget", self._number)
+        self._machine.forget(self._number)

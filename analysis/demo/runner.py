@@ -108,7 +108,8 @@ def run_all(
         threads.shutdown()
         for run in runs:
             if run.stage:
-                run.stage.close()
+                with _noting(run):
+                    run.stage.close()
     for run in runs:
         _judge(run)
         run.done = True

@@ -42,10 +42,31 @@ class Ends:
 
 def ends_of(view: View) -> Ends:
     """Take what is needed to pair a recording's connections with another's."""
-    recording, table = view.recording, view.connections
+    recording = view.recording
     started, ended = recording.observed.started, recording.observed.ended
+    if recording.several:  # large: of each part's connections little is kept
+        parts = (tables.connections for _, tables in recording.parts())
+        frames = [_frame(part[view.filters.mask(part)], started, ended) for part in parts]
+    else:
+        frames = [_frame(view.connections, started, ended)]
+    header: dict[str, Any] = recording.header
+    boot_id = header.get("boot_id")
+    return Ends(
+        recording.path,
+        header.get("host") or recording.path.name,
+        boot_id if isinstance(boot_id, str) else None,
+        started,
+        ended,
+        pd.concat(frames, ignore_index=True),
+    )
+
+
+def _frame(table: pd.DataFrame, started: int, ended: int) -> pd.DataFrame:
+    """Make the rows of :attr:`Ends.frame` from those of a table of connections."""
     table = table[_usable(table)]
     frame = table[_KEPT].copy()
+    texts = frame.select_dtypes("category").columns
+    frame[texts] = frame[texts].astype(object)
     frame["waited"] = table["time_wait_began"].notna()
     opened, established, closed = (_ns(table[name]) for name in ("opened", "established", "closed"))
     frame["first"] = established.fillna(opened).fillna(started)
@@ -58,16 +79,7 @@ def ends_of(view: View) -> Ends:
     confirmed = frame["fin_wait_1"] + _span(table["fin_wait_1_s"])
     frame["fin_wait_2"] = confirmed.where(table["fin_wait_2_s"].notna())
     frame["closing"] = confirmed.where(table["closing_s"].notna())
-    header: dict[str, Any] = recording.header
-    boot_id = header.get("boot_id")
-    return Ends(
-        recording.path,
-        header.get("host") or recording.path.name,
-        boot_id if isinstance(boot_id, str) else None,
-        started,
-        ended,
-        frame.reset_index(drop=True),
-    )
+    return frame.reset_index(drop=True)
 
 
 def _usable(table: pd.DataFrame) -> pd.Series:

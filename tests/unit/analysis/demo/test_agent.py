@@ -124,3 +124,23 @@ def test_an_error_there_is_the_same_error_here(other_command: Any, kind: type) -
     with pytest.raises(kind, match="server: it is so"):
         made.call(0, "hello")
     made.close()
+
+
+def test_what_a_machine_says_cannot_hold_escapes_or_end_the_reader(other_command: Any) -> None:
+    lines = [json.dumps({"from": 9}), "[]", "7", json.dumps({"id": 99, "value": 1})]
+    lines.append(json.dumps({"id": 1, "error": "red \x1b[31m", "kind": "SystemExit"}))
+    said = "; ".join(f"echo '{line}'" for line in lines)
+    other_command(f"read line; {said}; cat >/dev/null")
+    made = Connection("server")
+    with pytest.raises(TcptraceError, match=r"red \\x1b\[31m"):
+        made.call(0, "hello")
+    made.close()
+
+
+def test_what_is_out_of_reach_is_closed_without_us(other_command: Any) -> None:
+    other_command("exit 0")
+    made = Connection("server")
+    assert made.forget(3) is None
+    with pytest.raises(ExperimentError, match="the connection to it was lost"):
+        made.call(0, "hello")
+    made.close()

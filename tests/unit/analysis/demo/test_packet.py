@@ -66,3 +66,9 @@ def test_other_packets_are_no_segments() -> None:
     assert parse(tcp[:30]) is None
     assert parse(b"\x65" + tcp[1:]) is None  # IPv6
     assert parse(tcp[:9] + b"\x11" + tcp[10:]) is None  # UDP
+
+
+def test_a_header_that_claims_more_than_there_is_is_no_segment() -> None:
+    packet = bytearray(build("192.0.2.1", 1, "192.0.2.2", 2, seq=0, flags=SYN))
+    packet[0] = 0x4F  # 60 bytes of IP header
+    assert parse(bytes(packet)) is None
