@@ -15,6 +15,8 @@ TEST_PACKAGES := chromium tcpdump tmux
 VAGRANT_PACKAGES := vagrant vagrant-libvirt
 HYPERVISOR_PACKAGES := $(VAGRANT_PACKAGES) debootstrap dnsmasq-base fdisk grub-common iptables \
 	libvirt-clients libvirt-daemon-system qemu-system-x86 qemu-utils rsync
+# Other kernels: an emulator, and what makes their disks.
+VM_PACKAGES := cpio debootstrap e2fsprogs kmod qemu-system-x86
 
 # Not the `python3` on PATH, which may be any: only the distribution's own sees its bcc.
 PYTHON := /usr/bin/python3
@@ -34,8 +36,8 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 AS_ROOT := $(if $(SUDO),$(SUDO) env PYTHONDONTWRITEBYTECODE=1 \
 	HYPOTHESIS_STORAGE_DIRECTORY=/root/.cache/hypothesis)
 
-.PHONY: help setup demo test lint fuzz bench soak test-vagrant validate-vagrant install uninstall \
-	packages test-packages
+.PHONY: help setup demo test test-kernels lint fuzz bench soak test-vagrant \
+	validate-vagrant install uninstall packages test-packages vm-packages
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +56,10 @@ demo: setup  ## record a server that closes first, follow its TIME_WAIT to the e
 test: .venv/test-stamp  ## all tests, a few minutes; TESTS=tests/unit for some
 	@$(AS_ROOT) $(if $(SUDO),TCPTRACE_REQUIRE_KERNEL=$(TCPTRACE_REQUIRE_KERNEL)) \
 		$(BIN)/python tests/run.py --numprocesses=$(TEST_JOBS) --dist=loadfile $(TESTS)
+
+# Under sudo only what needs root is run: it asks by itself.
+test-kernels: .venv/test-stamp | vm-packages  ## kernel tests on other kernels in QEMU; KERNELS="5.10 6.1", ALL=1, FRESH=1
+	@$(BIN)/python tests/vm/run.py $(KERNELS:%=--kernel=%) $(if $(ALL),--all) $(if $(FRESH),--fresh)
 
 lint: .venv/test-stamp  ## style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check
@@ -102,6 +108,9 @@ packages:
 
 test-packages:
 	@.ci/debian-packages $(TEST_PACKAGES)
+
+vm-packages:
+	@.ci/debian-packages $(VM_PACKAGES)
 
 # Stamps make a second run quick; a changed pyproject.toml installs anew.
 .venv/run-stamp: pyproject.toml | packages
