@@ -57,14 +57,14 @@ def _ladder(ends: list[Any], started: pd.Timestamp) -> Ladder:
     changes = [
         change
         for side, end in zip(_SIDES, ends, strict=False)
-        for change in _changes(end, side, started)
+        for change in changes_of(end, side, started)
     ]
     names = [text_or_none(end.role) or "unknown" for end in ends]
     drawn = ladder(names[0], names[1] if len(ends) == 2 else None, changes, start=0)
-    return Ladder([_title(end) for end in ends], drawn)
+    return Ladder([title_of(end) for end in ends], drawn)
 
 
-def _title(end: Any) -> str:
+def title_of(end: Any) -> str:
     """Say whose end it is, between which endpoints, and how it went."""
     owner = text_or_none(end.comm) or "owner unknown"
     process = "" if pd.isna(end.pid) else f"[{end.pid}]"
@@ -89,7 +89,8 @@ def _title(end: Any) -> str:
     return said
 
 
-def _changes(end: Any, side: Side, started: pd.Timestamp) -> Iterator[StateChange]:
+def changes_of(end: Any, side: Side, started: pd.Timestamp) -> Iterator[StateChange]:
+    """Give the changes of one end (a row); times in ns from ``started``, its recording's start."""
     for step in steps(end, started):
         state = "CLOSE" if step.state == CLOSED else step.state
         note = "since before the recording" if step.older else ""

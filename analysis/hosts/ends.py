@@ -25,10 +25,11 @@ _KEPT = [
 class Ends:
     """The ends that one recording saw established, and could be paired with another host's.
 
-    ``frame``: ``connection``, ``role``, addresses and ports, ``comm``, ``closed_by``,
-    ``waited`` (whether its TIME_WAIT was seen), and times in ns since 1970 on this host's
-    clock as Int64, null where unknown: ``first`` and ``last`` seen, and when it was
-    ``established``, entered ``fin_wait_1``, ``fin_wait_2``, ``close_wait``, ``closing``.
+    ``frame``: ``connection`` (in a large recording a part's own number), ``role``,
+    addresses and ports, ``comm``, ``closed_by``, ``waited`` (whether its TIME_WAIT was
+    seen), and times in ns since 1970 on this host's clock as Int64, null where unknown:
+    ``first`` and ``last`` seen, and when it was ``established``, entered ``fin_wait_1``,
+    ``fin_wait_2``, ``close_wait``, ``closing``.
     ``started`` and ``ended``: the recording's span.
     """
 
@@ -40,11 +41,14 @@ class Ends:
     frame: pd.DataFrame
 
 
-def ends_of(view: View) -> Ends:
-    """Take what is needed to pair a recording's connections with another's."""
+def ends_of(view: View, *, numbered: bool = False) -> Ends:
+    """Take what is needed to pair a recording's connections with another's.
+
+    ``numbered``: ``connection`` is the recording's own number also if it is large.
+    """
     recording = view.recording
     started, ended = recording.observed.started, recording.observed.ended
-    if recording.several:  # large: of each part's connections little is kept
+    if recording.several and not numbered:  # large: of each part's connections little is kept
         parts = (tables.connections for _, tables in recording.parts())
         frames = [_frame(part[view.filters.mask(part)], started, ended) for part in parts]
     else:

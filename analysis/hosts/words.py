@@ -24,7 +24,7 @@ _NAME = 20
 
 def both_sides(pairing: Pairing, *, verbose: bool = False) -> list[Text]:
     """Show what was seen from both sides, who closed, and how the clocks differ."""
-    one, two = _names(pairing)
+    one, two = names_of(pairing)
     found = as_json(pairing)
     count = found["connections"]
     word = "connection" if count == 1 else "connections"
@@ -126,7 +126,7 @@ def _word(comm: object) -> str:
     return comm if isinstance(comm, str) else UNKNOWN
 
 
-def _names(pairing: Pairing) -> tuple[str, str]:
+def names_of(pairing: Pairing) -> tuple[str, str]:
     """Call the hosts by their names, or by their files if they have the same one."""
     names = pairing.one.host, pairing.two.host
     if names[0] == names[1]:

@@ -172,6 +172,21 @@ def test_the_report_pairs_every_connection(played: Played, name: str) -> None:
     assert "BOTH SIDES: client and server" in text
 
 
+def test_the_timeline_draws_both_machines_side_by_side(played: Played) -> None:
+    paths = played.results["linger-reset"]["recordings"]
+    command = [sys.executable, "-m", "tcptrace.tracer", "timeline", *paths]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "client: #" in out
+    assert "server: #" in out
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    left, right = (
+        next(place for place, line in enumerate(lines) if state in line and "|" in line)
+        for state in ("SYN_SENT |", "| SYN_RECV")
+    )
+    assert left < right
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_driver_that_ends_leaves_the_machines_as_they_were(
     machines: TwoMachines, number: signal.Signals, tmp_path: Path

@@ -8,7 +8,7 @@ from typing import Any
 from tcptrace.analysis.hosts import Ends, ends_of
 from tcptrace.analysis.view import View
 
-from ..tables import CLIENT, SERVER, START, at, view
+from ..tables import CLIENT, SERVER, at, view
 
 ONE, TWO = "10.0.0.1", "10.0.0.2"
 #: From one host to the other, s.
@@ -83,14 +83,14 @@ def seen(rows: list[dict[str, Any]], host: str, ahead: float, until: float = 100
     return made
 
 
-def both(
+def views(
     lives: list[Life],
     ahead: float = 0.0,
     *,
     lost_on_one: tuple[int, ...] = (),
     lost_on_two: tuple[int, ...] = (),
-) -> tuple[Ends, Ends]:
-    """Two recordings; `lost`: places of lives that one of them misses.
+) -> tuple[View, View]:
+    """What two recordings show; `lost`: places of lives that one of them misses.
 
     `connection` is the life's place on both hosts.
     """
@@ -102,7 +102,16 @@ def both(
             here.append(one | {"connection": place})
         if place not in lost_on_two:
             there.append(two | {"connection": place})
-    return ends_of(seen(here, "one", 0.0)), ends_of(seen(there, "two", ahead))
+    return seen(here, "one", 0.0), seen(there, "two", ahead)
 
 
-__all__ = ["ONE", "START", "TWO", "WAY", "Life", "both", "seen"]
+def both(
+    lives: list[Life],
+    ahead: float = 0.0,
+    *,
+    lost_on_one: tuple[int, ...] = (),
+    lost_on_two: tuple[int, ...] = (),
+) -> tuple[Ends, Ends]:
+    """Both hosts' ends of them."""
+    one, two = views(lives, ahead, lost_on_one=lost_on_one, lost_on_two=lost_on_two)
+    return ends_of(one), ends_of(two)
