@@ -66,8 +66,12 @@ class Connection:
         self._takers: dict[int, Take] = {}
         self._lost: str | None = None
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        for work in (self._write, self._read):
-            threading.Thread(target=work, name=f"{work.__name__} {name}", daemon=True).start()
+        self._threads = [
+            threading.Thread(target=work, name=f"{work.__name__} {name}", daemon=True)
+            for work in (self._write, self._read)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def call(self, on: int, do: str, /, *arguments: Any, **by: Any) -> Any:
         """Call a method there; return its value or raise what it raised."""
@@ -107,6 +111,8 @@ class Connection:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        for thread in self._threads:
+            thread.join(_GOODBYE)
         self._words.close()
 
     def _put(self, message: dict[str, Any]) -> None:

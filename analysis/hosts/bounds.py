@@ -23,6 +23,21 @@ _STEPS = (
 )
 
 
+def possible(one: pd.DataFrame, two: pd.DataFrame) -> pd.Series:
+    """Mark the candidates that may be the two ends of a connection, by roles and states.
+
+    Not two clients or two servers; not two ends that both got the other's FIN before they
+    sent their own (CLOSE_WAIT); and if both sent theirs first, one gets the other's in
+    FIN_WAIT_1 (CLOSING).
+    """
+    roles = [side["role"].astype(object) for side in (one, two)]
+    wrong = (roles[0] == roles[1]) & roles[0].isin(["client", "server"])
+    wrong |= one["close_wait"].notna() & two["close_wait"].notna()
+    neither = one["closing"].isna() & two["closing"].isna()
+    wrong |= one["fin_wait_2"].notna() & two["fin_wait_2"].notna() & neither
+    return ~wrong
+
+
 def clock_bounds(one: pd.DataFrame, two: pd.DataFrame) -> pd.DataFrame:
     """Bound ``d`` by each candidate: a row of ``one`` and the same row of ``two``.
 

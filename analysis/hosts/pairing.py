@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from tcptrace.analysis.hosts.bounds import clock_bounds
+from tcptrace.analysis.hosts.bounds import clock_bounds, possible
 from tcptrace.analysis.hosts.clock import agreed, tolerance
 from tcptrace.analysis.hosts.ends import Ends
 
@@ -120,47 +120,41 @@ def _sample(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
     counts = left["key"].value_counts().mul(right["key"].value_counts()).dropna().sort_values()
     few = counts.index[counts.cumsum() <= _SAMPLE]
     lefts, rights = (
-        side.loc[side["key"].isin(few), ["key", "role"]].rename_axis(name).reset_index()
+        side.loc[side["key"].isin(few), ["key"]].rename_axis(name).reset_index()
         for side, name in ((left, "left"), (right, "right"))
     )
-    return _of_two_roles(lefts.merge(rights, on="key", suffixes=("_left", "_right")))
+    return _possible(left, right, lefts.merge(rights, on="key")[["left", "right"]])
 
 
 def _neighbours(left: pd.DataFrame, right: pd.DataFrame, difference: int) -> pd.DataFrame:
     """Give for each end the nearest of the other side's with its four-tuple, before and after."""
     sides = []
     for side, name, shift in ((left, "left", difference), (right, "right", 0)):
-        frame = side[["key", "role"]].rename_axis(name).reset_index()
+        frame = side[["key"]].rename_axis(name).reset_index()
         frame["at"] = side["first"].to_numpy(np.int64) + shift
         sides.append(frame.sort_values("at", kind="stable"))
     found = [
-        pd.merge_asof(a, b, on="at", by="key", direction=direction, suffixes=("", "_other"))
+        pd.merge_asof(a, b, on="at", by="key", direction=direction)[["left", "right"]].dropna()
         for a, b in (tuple(sides), tuple(sides[::-1]))
         for direction in ("backward", "forward")
     ]
-    rows = []
-    for frame, mine in zip(found, ("left", "left", "right", "right"), strict=True):
-        roles = {
-            "role": f"role_{mine}",
-            "role_other": f"role_{'right' if mine == 'left' else 'left'}",
-        }
-        rows.append(frame.dropna(subset=["left", "right"]).rename(columns=roles))
-    columns = ["left", "right", "role_left", "role_right"]
-    whole = pd.concat([frame[columns].astype({"left": int, "right": int}) for frame in rows])
-    return _of_two_roles(whole.drop_duplicates(["left", "right"]))
+    return _possible(left, right, pd.concat(found).astype(int).drop_duplicates())
 
 
-def _of_two_roles(candidates: pd.DataFrame) -> pd.DataFrame:
-    """Leave out two clients and two servers: they are no two ends of one connection."""
-    one, two = candidates["role_left"].astype(object), candidates["role_right"].astype(object)
-    fits = (one != two) | ~one.isin(["client", "server"])
-    return candidates.loc[fits, ["left", "right"]].reset_index(drop=True)
+def _possible(left: pd.DataFrame, right: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
+    fits = possible(*_ends(left, right, candidates)).to_numpy(bool)
+    return candidates[fits].reset_index(drop=True)
+
+
+def _ends(
+    left: pd.DataFrame, right: pd.DataFrame, candidates: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    one = left.loc[candidates["left"]].reset_index(drop=True)
+    return one, right.loc[candidates["right"]].reset_index(drop=True)
 
 
 def _bounds(left: pd.DataFrame, right: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
-    one = left.loc[candidates["left"]].reset_index(drop=True)
-    two = right.loc[candidates["right"]].reset_index(drop=True)
-    return clock_bounds(one, two)
+    return clock_bounds(*_ends(left, right, candidates))
 
 
 def _towards(mine: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
