@@ -16,7 +16,7 @@ VAGRANT_PACKAGES := vagrant vagrant-libvirt
 HYPERVISOR_PACKAGES := $(VAGRANT_PACKAGES) debootstrap dnsmasq-base fdisk grub-common iptables \
 	libvirt-clients libvirt-daemon-system qemu-system-x86 qemu-utils rsync
 # Other kernels: an emulator, and what makes their disks.
-VM_PACKAGES := cpio debootstrap e2fsprogs kmod qemu-system-x86
+VM_PACKAGES := cpio debootstrap e2fsprogs kmod $(if $(filter arm64,$(ARCH)),qemu-system-arm,qemu-system-x86)
 
 # Not the `python3` on PATH, which may be any: only the distribution's own sees its bcc.
 PYTHON := /usr/bin/python3
@@ -58,8 +58,9 @@ test: .venv/test-stamp  ## all tests, a few minutes; TESTS=tests/unit for some
 		$(BIN)/python tests/run.py --numprocesses=$(TEST_JOBS) --dist=loadfile $(TESTS)
 
 # Under sudo only what needs root is run: it asks by itself.
-test-kernels: .venv/test-stamp | vm-packages  ## kernel tests on other kernels in QEMU; KERNELS="5.10 6.1", ALL=1, FRESH=1
-	@$(BIN)/python tests/vm/run.py $(KERNELS:%=--kernel=%) $(if $(ALL),--all) $(if $(FRESH),--fresh)
+test-kernels: .venv/test-stamp | vm-packages  ## kernel tests on other kernels in QEMU; KERNELS="5.10 6.1", ARCH=arm64, ALL=1, FRESH=1
+	@$(BIN)/python tests/vm/run.py $(KERNELS:%=--kernel=%) $(ARCH:%=--arch=%) \
+		$(if $(ALL),--all) $(if $(FRESH),--fresh)
 
 lint: .venv/test-stamp  ## style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check

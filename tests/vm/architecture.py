@@ -8,15 +8,18 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Architecture:
     """``name``: Debian's. ``qemu``: the emulator, ``qemu_package`` has it. ``machine``: its
-    options. ``consoles``: the guest's first two serial ports. ``wheels``: pip's platforms,
-    the newest first.
+    options. ``serial``: the device that is its second serial port. ``consoles``: what the guest
+    calls the two. ``pmem``: whether the guest can have file systems in memory. ``wheels``: pip's
+    platforms, the newest first.
     """
 
     name: str
     qemu: str
     qemu_package: str
     machine: tuple[str, ...]
+    serial: str
     consoles: tuple[str, str]
+    pmem: bool
     wheels: tuple[str, ...]
 
 
@@ -32,7 +35,20 @@ ARCHITECTURES = {
         "qemu-system-x86_64",
         "qemu-system-x86",
         ("-M", "q35", "-cpu", "max"),
+        "isa-serial",
         ("ttyS0", "ttyS1"),
+        True,
         _manylinux("x86_64"),
+    ),
+    "arm64": Architecture(
+        "arm64",
+        "qemu-system-aarch64",
+        "qemu-system-arm",
+        # Pointers signed in QEMU's own way: the architecture's is slow to emulate.
+        ("-M", "virt,gic-version=3", "-cpu", "max,pauth-impdef=on"),
+        "pci-serial",
+        ("ttyAMA0", "ttyS0"),
+        False,
+        _manylinux("aarch64"),
     ),
 }

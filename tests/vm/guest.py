@@ -103,7 +103,10 @@ def boot(
     with results.open("wb") as file:
         file.truncate(_RESULTS_SIZE)
     drives = {"payload": (packed, "readonly=on"), "results": (results, "cache=unsafe")}
-    memories = {"root": root, "kernel": kernel.modules}
+    images = {"root": root, "kernel": kernel.modules}
+    memories = images if architecture.pmem else {}
+    if not architecture.pmem:
+        drives |= {name: (path, "snapshot=on") for name, path in images.items()}
     room = machine.memory + sum(path.stat().st_size >> 20 for path in memories.values())
     command = [
         *("setpriv", "--pdeathsig", "KILL", architecture.qemu),
@@ -112,7 +115,8 @@ def boot(
         *("-m", f"{machine.memory},slots=2,maxmem={room + 1024}M"),
         *("-kernel", str(kernel.image), "-initrd", str(kernel.initramfs)),
         *("-append", f"console={architecture.consoles[0]} quiet panic=-1 mitigations=off"),
-        *("-serial", f"file:{console}", "-serial", f"file:{output}"),
+        *("-serial", f"file:{console}", "-chardev", f"file,id=output,path={output}"),
+        *("-device", f"{architecture.serial},chardev=output"),
     ]
     for name, (path, option) in drives.items():
         command += ["-drive", f"file={path},id={name},format=raw,if=none,{option}"]

@@ -19,10 +19,14 @@ SUITES = {
     "6.1": "bookworm",
     "6.12": "trixie",
     "newest": "sid",
+    "6.12-16k": "trixie",
 }
+#: Kernels that are none of the cloud's. With pages of 16 KiB: arm64 only.
+PACKAGES = {"6.12-16k": "linux-image-arm64-16k"}
 
-#: What the first root file system needs to mount the real one, which lies in memory (guest.py).
-FIRST_MODULES = ("virtio_pci", "virtio_blk", "virtio_pmem", "nd_pmem", "ext4")
+#: What the first root file system needs to mount the real one, which lies in memory or on a
+#: drive (guest.py).
+FIRST_MODULES = ("virtio_pci", "virtio_blk", "virtio_pmem", "nd_pmem", "crc32c_generic", "ext4")
 
 
 @dataclass(frozen=True)
@@ -39,24 +43,24 @@ class Kernel:
 def kernel(name: str, architecture: Architecture, *, fresh: bool = False) -> Kernel:
     """Fetch a kernel, unless one of that name is there already; ``fresh``: in any case."""
     suite = SUITES[name]
+    package = PACKAGES.get(name, f"linux-image-cloud-{architecture.name}")
     sources = [HERE / "kernels.py", HERE / "apt.py", HERE / "first-init"]
     folder = kept(
         f"kernel-{name}-{architecture.name}",
-        key_of(suite, architecture, *sources),
-        lambda made: _make(made, suite, architecture),
+        key_of(suite, package, architecture, *sources),
+        lambda made: _make(made, suite, package, architecture),
         fresh=fresh,
     )
     release = (folder / "release").read_text()
     return Kernel(name, release, folder / "vmlinuz", folder / "initramfs", folder / "modules.img")
 
 
-def _make(made: Path, suite: str, architecture: Architecture) -> None:
+def _make(made: Path, suite: str, package: str, architecture: Architecture) -> None:
     say(f"Fetching the kernel of Debian's {suite}")
     with tempfile.TemporaryDirectory(dir=made.parent) as name:
         apt, tree, busybox = (Path(name, each) for each in ("apt", "tree", "busybox"))
         packages = Apt(apt, suite, architecture.name)
-        meta = f"linux-image-cloud-{architecture.name}"
-        packages.unpack(packages.depends(meta, r"linux-(image|binary|modules|base-[0-9])"), tree)
+        packages.unpack(packages.depends(package, r"linux-(image|binary|modules|base-[0-9])"), tree)
         (folder,) = [*tree.glob("lib/modules/*"), *tree.glob("usr/lib/modules/*")]
         release = folder.name
         modules = _joined_modules(tree, release)

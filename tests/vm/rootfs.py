@@ -63,11 +63,31 @@ def _make(image: Path, architecture: Architecture, wanted: list[str]) -> None:
 
 
 def _debian(tree: Path, architecture: Architecture) -> None:
-    options = ("--variant=minbase", f"--arch={architecture.name}")
-    include = f"--include={','.join(PACKAGES)}"
-    run(*SUDO, "debootstrap", *options, include, SUITE, tree, mirror())
+    options = ["--variant=minbase", f"--arch={architecture.name}"]
+    options += [f"--include={','.join(PACKAGES)}"]
+    foreign = architecture.name != run("dpkg", "--print-architecture").strip()
+    if foreign:
+        options += ["--foreign"]
+    run(*SUDO, "debootstrap", *options, SUITE, tree, mirror())
+    if foreign:
+        _unpack(tree)
     for rubbish in ("var/cache/apt/archives", "usr/share/doc", "usr/share/man", "usr/share/locale"):
         run(*SUDO, "rm", "--recursive", "--force", tree / rubbish)
+
+
+def _unpack(tree: Path) -> None:
+    """Unpack the packages of a processor whose programs do not run here.
+
+    Of what they do when they are installed, only what is needed: users and groups.
+    """
+    unpack = 'dpkg-deb --fsys-tarfile "$0" | tar --extract --keep-directory-symlink -C "$1"'
+    for package in sorted((tree / "var/cache/apt/archives").glob("*.deb")):
+        run(*SUDO, "bash", "-o", "pipefail", "-c", unpack, package, tree)
+    for name in ("passwd", "group"):
+        run(*SUDO, "cp", tree / f"usr/share/base-passwd/{name}.master", tree / f"etc/{name}")
+    run(*SUDO, "useradd", "--prefix", tree, "--system", "tcpdump")
+    run(*SUDO, "rm", "--recursive", "--force", tree / "proc", tree / "debootstrap")
+    run(*SUDO, "mkdir", tree / "proc")
 
 
 def _from_pypi(site: Path, architecture: Architecture, wanted: list[str]) -> None:

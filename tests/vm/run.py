@@ -20,13 +20,14 @@ import click
 from architecture import ARCHITECTURES, Architecture
 from cache import CACHE, ROOT, say
 from guest import Machine, Outcome, boot, payload
-from kernels import SUITES, Kernel, kernel
+from kernels import PACKAGES, SUITES, Kernel, kernel
 from rootfs import root_image
 from suite import DEMOS, FAST, Result, command, result
 
 #: Moves: what fails there is told, and fails nothing.
 ADVISORY = "newest"
 AT_A_TIME = 2
+USUAL = tuple(name for name in SUITES if name not in PACKAGES)
 
 
 @click.command()
@@ -57,7 +58,7 @@ def main(
     machine = Machine(cpus, memory, None if host_time else Machine.shift)
     chosen = tests or (() if everything else FAST)
     words = script if script is not None else command(chosen, DEMOS)
-    outcomes = _boot_all(names or tuple(SUITES), architecture, machine, words, limit, fresh=fresh)
+    outcomes = _boot_all(names or USUAL, architecture, machine, words, limit, fresh=fresh)
     if script is not None:
         sys.exit(_show(outcomes))
     results = {each: result(outcome.files, outcome.status) for each, outcome in outcomes.items()}
