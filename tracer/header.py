@@ -72,7 +72,9 @@ def timer_frequency() -> int | None:
     text = None
     with contextlib.suppress(OSError):
         text = gzip.decompress(_CONFIG.read_bytes()).decode()
-    text = text or _text(f"/boot/config-{platform.release()}") or ""
+    release = platform.release()
+    places = (f"/boot/config-{release}", f"/lib/modules/{release}/config")
+    text = text or next(filter(None, map(_text, places)), "")
     configured = re.search(r"^CONFIG_HZ=(\d+)$", text, re.MULTILINE)
     return int(configured[1]) if configured else _measured_frequency()
 

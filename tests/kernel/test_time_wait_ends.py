@@ -23,7 +23,9 @@ NEAR = 20e6  # ns
 
 def kernel_has(option: str) -> bool:
     """Whether the running kernel was built with `option`; False if nobody says."""
-    for path in (Path("/proc/config.gz"), Path(f"/boot/config-{os.uname().release}")):
+    release = os.uname().release
+    places = ("/proc/config.gz", f"/boot/config-{release}", f"/lib/modules/{release}/config")
+    for path in map(Path, places):
         if path.exists():
             text = path.read_bytes()
             text = gzip.decompress(text) if path.suffix == ".gz" else text

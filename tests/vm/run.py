@@ -26,7 +26,6 @@ from suite import DEMOS, FAST, Result, command, result
 
 #: Moves: what fails there is told, and fails nothing.
 ADVISORY = "newest"
-AT_A_TIME = 2
 USUAL = tuple(name for name in SUITES if name not in PACKAGES)
 
 
@@ -40,6 +39,7 @@ USUAL = tuple(name for name in SUITES if name not in PACKAGES)
 @click.option("--cpus", default=Machine.cpus, show_default=True)
 @click.option("--memory", default=Machine.memory, show_default=True, help="MB for each guest.")
 @click.option("--host-time", is_flag=True, help="Let the guests have the host's time.")
+@click.option("--jobs", default=2, show_default=True, help="Guests at a time.")
 @click.option("--limit", default=3600.0, show_default=True, help="Seconds for each guest.")
 def main(
     names: tuple[str, ...],
@@ -51,6 +51,7 @@ def main(
     cpus: int,
     memory: int,
     host_time: bool,
+    jobs: int,
     limit: float,
 ) -> None:
     """Run the kernel tests, or a command, on Debian's kernels in QEMU."""
@@ -58,7 +59,8 @@ def main(
     machine = Machine(cpus, memory, None if host_time else Machine.shift)
     chosen = tests or (() if everything else FAST)
     words = script if script is not None else command(chosen, DEMOS)
-    outcomes = _boot_all(names or USUAL, architecture, machine, words, limit, fresh=fresh)
+    kernels = [kernel(name, architecture, fresh=fresh) for name in names or USUAL]
+    outcomes = _boot_all(kernels, architecture, machine, words, jobs, limit)
     if script is not None:
         sys.exit(_show(outcomes))
     results = {each: result(outcome.files, outcome.status) for each, outcome in outcomes.items()}
@@ -68,16 +70,14 @@ def main(
 
 
 def _boot_all(
-    names: tuple[str, ...],
+    kernels: list[Kernel],
     architecture: Architecture,
     machine: Machine,
     words: str,
+    jobs: int,
     limit: float,
-    *,
-    fresh: bool,
 ) -> dict[Kernel, Outcome]:
     root = root_image(architecture)
-    kernels = [kernel(name, architecture, fresh=fresh) for name in names]
     packed = CACHE / f"payload-{architecture.name}.tar"
     payload(packed, words, architecture)
 
@@ -87,7 +87,7 @@ def _boot_all(
         say(f"{each.release}: ended after {outcome.seconds / 60:.1f} minutes")
         return outcome
 
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
+    with ThreadPoolExecutor(jobs) as pool:
         return dict(zip(kernels, pool.map(one, kernels), strict=True))
 
 
