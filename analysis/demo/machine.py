@@ -51,7 +51,7 @@ class Machine:
     def hello(self) -> dict[str, Any]:
         """Say who this is; raise if nothing can be played here."""
         if os.geteuid() != 0:
-            raise PreflightError("tcptrace demo-host must be run as root")
+            raise PreflightError("not root there: run this with sudo")
         return {
             "protocol": PROTOCOL,
             "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),

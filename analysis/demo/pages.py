@@ -1,5 +1,6 @@
 """What a demo leaves to look at: a report of each recording, and an index of all."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tcptrace.analysis.demo.claims import CLAIMS
@@ -7,6 +8,8 @@ from tcptrace.analysis.demo.folder import INDEX
 from tcptrace.analysis.demo.runner import Run
 from tcptrace.analysis.filters import Filters
 from tcptrace.analysis.findings import find
+from tcptrace.analysis.hosts import Ends, ends_of, pairings
+from tcptrace.analysis.hosts.words import both_sides
 from tcptrace.analysis.html import render_html
 from tcptrace.analysis.html.markup import Html, tag
 from tcptrace.analysis.html.page import document
@@ -25,22 +28,25 @@ def write_pages(runs: list[Run], folder: Path) -> None:
 
     Raises :class:`tcptrace.tracer.errors.OutputError`.
     """
+    experiments = []
     for run in runs:
-        for recording in run.recordings:
-            _write_report(recording, recording.with_suffix(".html"))
+        ends = [_write_report(recording) for recording in run.recordings]
+        experiments.append(_experiment(run, [each for each in ends if each is not None]))
     with new_file(folder / INDEX, force=True) as stream:
-        stream.write(document("tcptrace demo", [_head(runs), *map(_experiment, runs)]).encode())
+        stream.write(document("tcptrace demo", [_head(runs), *experiments]).encode())
 
 
-def _write_report(recording: Path, out: Path) -> None:
+def _write_report(recording: Path) -> Ends | None:
+    """Write the report of one recording; give what it says to another host's."""
     try:
         view = choose(read(recording), Filters())
     except RecordingError:
-        return  # its experiment says that it failed
+        return None  # its experiment says that it failed
     findings = find(view)
     page = render_html(view, summarise(view, findings), findings).encode()
-    with new_file(out) as stream:
+    with new_file(recording.with_suffix(".html")) as stream:
         stream.write(page)
+    return ends_of(view)
 
 
 def _head(runs: list[Run]) -> Html:
@@ -61,8 +67,8 @@ def _head(runs: list[Run]) -> Html:
     )
 
 
-def _experiment(run: Run) -> Html:
-    """Tell one experiment, with links to its files."""
+def _experiment(run: Run, ends: list[Ends]) -> Html:
+    """Tell one experiment, with links to its files; ``ends``: of each recording."""
     findings = run.findings
     verdicts = [
         (one.claim, CLAIMS[one.claim], one.verdict, one.measured) for one in findings.verdicts
@@ -84,9 +90,15 @@ def _experiment(run: Run) -> Html:
             )
             for title, lines in findings.ladders
         ],
+        [_lines(line.plain for line in both_sides(pairing)) for pairing in pairings(ends)],
         tag("p", _links(run)),
         note=run.experiment.summary,
     )
+
+
+def _lines(lines: Iterable[str]) -> Html:
+    """Set lines as they are."""
+    return tag("pre", [[line, _NEWLINE] for line in lines], class_="scroll")
 
 
 def _links(run: Run) -> list[Html | str]:

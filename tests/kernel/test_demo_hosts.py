@@ -172,6 +172,16 @@ def test_the_report_pairs_every_connection(played: Played, name: str) -> None:
     assert "BOTH SIDES: client and server" in text
 
 
+def test_the_index_tells_both_sides_of_each_experiment(played: Played) -> None:
+    page = Path(played.results["linger-reset"]["recordings"][0]).with_name("index.html").read_text()
+    assert page.count("BOTH SIDES: client and server") == len(PLAYED)
+    for name in PLAYED:
+        for path in map(
+            Path, played.results[name]["recordings"] + played.results[name]["captures"]
+        ):
+            assert f'href="{path.name}"' in page
+
+
 def test_the_timeline_draws_both_machines_side_by_side(played: Played) -> None:
     paths = played.results["linger-reset"]["recordings"]
     command = [sys.executable, "-m", "tcptrace.tracer", "timeline", *paths]

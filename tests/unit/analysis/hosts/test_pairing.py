@@ -84,6 +84,14 @@ def test_what_fits_several_ways_is_ambiguous_and_not_guessed() -> None:
         assert "Ambiguous: 6 of one and 5 of two" in text(found)
 
 
+def test_a_wrong_difference_that_fits_better_makes_no_pairs() -> None:
+    # One host missed the first, the other the last: moved by one, all seven seem to fit.
+    lives = [Life(place * 2.0, 40001, closer="server") for place in range(8)]
+    found = pair(*both(lives, 17.0, lost_on_one=(7,), lost_on_two=(0,)))
+    assert matched(found) == []
+    assert found.ambiguous == (7, 7)
+
+
 def test_reuse_sooner_than_the_clocks_are_known_is_ambiguous() -> None:
     # Open connections bound the difference on one side only, to 3 s on the other.
     lives = [Life(1.0, 40001, closer=None), Life(50.0, 40002, closer=None)]
