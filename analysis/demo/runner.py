@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from tcptrace.analysis.demo.capture import ExperimentError
 from tcptrace.analysis.demo.evidence import Evidence, Findings
 from tcptrace.analysis.demo.experiment import Experiment
 from tcptrace.analysis.demo.ground import MakeGround, OneMachine
@@ -16,6 +17,10 @@ from tcptrace.analysis.demo.namespace import SettingIsGlobalError
 from tcptrace.analysis.demo.stage import Stage
 from tcptrace.analysis.recording import read
 from tcptrace.tracer.errors import PreflightError, TcptraceError
+
+#: A recorder compiles when it starts: no more of them do so at a time than there are processors.
+#: Sixteen at once on two emulated ones were not done after ten minutes.
+_STARTING = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 
 
 def require_root() -> None:
@@ -152,7 +157,9 @@ def _noting(run: Run) -> Iterator[None]:
 
 
 def _prepare(run: Run, make_ground: MakeGround, stop: threading.Event) -> None:
-    with _noting(run):
+    with _STARTING, _noting(run):
+        if stop.is_set():
+            raise ExperimentError("interrupted")
         run.stage = Stage(make_ground(run.experiment, run.directory), stop)
         run.stage.start_recorder()
         run.stage.status = "ready"

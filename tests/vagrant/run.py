@@ -10,6 +10,7 @@ That nothing is, is checked here.
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -41,8 +42,9 @@ def say(text: str) -> None:
 
 def box() -> Path:
     """Build the box unless there is one made from the same sources; others go."""
-    sources = [HERE / "box.sh", ROOT / "pyproject.toml", ROOT / "Makefile"]
-    made_from = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    sources = [(HERE / "box.sh").read_text(), (ROOT / "pyproject.toml").read_text()]
+    sources += re.findall(r"^PACKAGES := .*", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    made_from = hashlib.sha256("".join(sources).encode()).hexdigest()
     path = BUILD / f"{made_from[:12]}.box"
     if not path.exists():
         for old in BUILD.glob("*.box"):

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import click
 from hypervisor import libvirt, things
 
 from tcptrace.analysis import read
+from tcptrace.analysis.demo.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parents[2]
 #: For this machine: emulated machines start slowly; no network outside.
@@ -93,8 +95,8 @@ class Session:
         vagrant_home.mkdir(parents=True)
         (vagrant_home / "Vagrantfile").write_text(SETTINGS.format(pool=pool))
 
-    def vagrant(self, step: str, *words: str) -> str:
-        """Run `vagrant WORDS`, timed under the name of a step; give its stdout."""
+    def vagrant(self, step: str, *words: str, must: bool = True) -> str:
+        """Run `vagrant WORDS`, timed under the name of a step; give (and keep) its stdout."""
         began = time.monotonic()
         self.note(f"$ vagrant {' '.join(words)}")
         with (self.scratch / "stdout").open("w+") as stdout:
@@ -107,23 +109,23 @@ class Session:
                 stderr=self.log,
             )
             stdout.seek(0)
-            said = stdout.read()
+            self.said = stdout.read()
         seconds = round(time.monotonic() - began, 1)
-        self.note(f"{said}(ended with {done.returncode} after {seconds} s)")
+        self.note(f"{self.said}(ended with {done.returncode} after {seconds} s)")
         self.result["steps"][step] = seconds
         click.echo(f"  {step}: {seconds} s", err=True)
-        if done.returncode:
+        if done.returncode and must:
             raise CheckError(f"`vagrant {' '.join(words)}` ended with {done.returncode}")
-        return said
+        return self.said
 
     def note(self, text: str) -> None:
         """Add to the log."""
         self.log.write(f"{text}\n")
         self.log.flush()
 
-    def ssh(self, step: str, machine: str, command: str) -> str:
+    def ssh(self, step: str, machine: str, command: str, must: bool = True) -> str:
         """Run a command in a machine, as the documentation does."""
-        return self.vagrant(step, "ssh", machine, "-c", command)
+        return self.vagrant(step, "ssh", machine, "-c", command, must=must)
 
     def fetched(self, machine: str) -> set[str]:
         """Name the files that have come from a machine."""
@@ -138,21 +140,13 @@ def expect(true: bool, otherwise: str) -> None:
 
 
 def up(session: Session) -> None:
-    """Two machines; tcptrace works on both at once, and provisioning can be repeated."""
+    """Two machines; tcptrace works on both at once."""
     session.vagrant("box add", "box", "add", "--name", "tcptrace-test", str(session.box))
     session.vagrant("validate", "validate")
     session.vagrant("up", "up")
     for machine in ("client", "server"):
         said = session.ssh(f"check, {machine}", machine, "sudo tcptrace check")
         session.result.setdefault("check", {})[machine] = said.splitlines()
-    before = session.ssh("look", "client", f"sudo sh -c '{PROVISIONED}'")
-    session.vagrant("provision again", "provision", "client")
-    after = session.ssh("look again", "client", f"sudo sh -c '{PROVISIONED}'")
-    expect(after == before, "provisioning again changed the machine")
-    expect(
-        session.result["steps"]["provision again"] < session.result["steps"]["up"] / 2,
-        "provisioning again took long",
-    )
 
 
 def record(session: Session) -> None:
@@ -184,21 +178,46 @@ def record(session: Session) -> None:
 
 def demos(session: Session) -> None:
     """All experiments in one machine; recordings, captures and reports come to the host."""
+    new = play(session, "sudo tcptrace demo --all")
+    check_files(session, new, one_of_each=True)
+
+
+def between(session: Session) -> None:
+    """All experiments between the two machines; `report` pairs what each of them recorded."""
+    new = play(session, "sudo tcptrace demo --all --hosts client,server")
+    check_files(session, new, one_of_each=False)
+    folder = session.project / "recordings" / "client"
+    paired = {}
+    for name in sorted(new):
+        if name.endswith(".client.arrows"):
+            ends = [folder / name, folder / name.replace(".client.", ".server.")]
+            report = [sys.executable, "-m", "tcptrace.tracer", "report", "--json", *map(str, ends)]
+            said = subprocess.run(report, check=True, capture_output=True, text=True).stdout
+            (pair,) = json.loads(said.splitlines()[0])["pairs"]
+            paired[Path(name).name.partition(".")[0]] = pair["connections"]
+    session.result["connections paired"] = paired
+    expect(bool(paired) and any(paired.values()), f"connections paired: {paired}")
+
+
+def play(session: Session, command: str) -> set[str]:
+    """Run experiments; give the files that came to the host. All must show what they are for."""
     before = session.fetched("client")
-    said = session.ssh("demo --all", "client", "sudo tcptrace demo --all")
-    session.result["demo --all"] = said.splitlines()
-    shown = re.search(r"^(\d+) of (\d+) experiments showed", said, re.MULTILINE)
-    expect(shown is not None and shown[1] == shown[2], "not all experiments were shown")
-    check_files(session, session.fetched("client") - before, int(shown[1]) if shown else 0)
+    step = command.removeprefix("sudo tcptrace ")
+    session.ssh(step, "client", command, must=False)
+    said = session.result[step] = session.said.splitlines()
+    shown = [re.match(r"(\d+) of (\d+) experiments showed", line) for line in said]
+    expect(any(one and one[1] == one[2] for one in shown), f"{step}: not all were shown")
+    return session.fetched("client") - before
 
 
-def check_files(session: Session, new: set[str], experiments: int) -> None:
+def check_files(session: Session, new: set[str], one_of_each: bool) -> None:
     """Of each experiment a whole recording, a capture and an HTML report are on the host."""
-    counts = {
-        end: sum(name.endswith(end) for name in new) for end in (".arrows", ".pcapng", ".html")
-    }
+    counts = Counter(Path(name).suffix for name in new)
     session.result.setdefault("fetched", []).append(counts)
-    expect(min(counts.values()) >= experiments, f"{experiments} experiments left {counts}")
+    least = len(EXPERIMENTS) * (1 if one_of_each else 2)
+    expect(counts[".arrows"] >= least, f"recordings: {counts['.arrows']} instead of {least}")
+    expect(counts[".html"] > len(EXPERIMENTS), f"reports: {counts['.html']}")
+    expect(counts[".pcapng"] >= len(EXPERIMENTS), f"captures: {counts['.pcapng']}")
     folder = session.project / "recordings" / "client"
     for name in new:
         if name.endswith(".arrows"):
@@ -206,6 +225,18 @@ def check_files(session: Session, new: set[str], experiments: int) -> None:
             expect(recording.complete and not recording.lost, f"{name} is not whole")
         elif name.endswith(".html"):
             expect("</html>" in (folder / name).read_text()[-20:], f"{name} is cut off")
+
+
+def again(session: Session) -> None:
+    """Provisioning once more changes nothing, and does not take long."""
+    before = session.ssh("look", "client", f"sudo sh -c '{PROVISIONED}'")
+    session.vagrant("provision again", "provision", "client")
+    after = session.ssh("look again", "client", f"sudo sh -c '{PROVISIONED}'")
+    expect(after == before, "provisioning again changed the machine")
+    expect(
+        session.result["steps"]["provision again"] < session.result["steps"]["up"] / 2,
+        "provisioning again took long",
+    )
 
 
 def destroy(session: Session) -> None:
@@ -239,8 +270,8 @@ def main() -> int:
         with libvirt(scratch):
             # What does not stand on another goes on when that fails.
             if attempt(session, up):
-                attempt(session, record)
-                attempt(session, demos)
+                for step in (record, demos, between, again):
+                    attempt(session, step)
             attempt(session, destroy)
     finally:
         (scratch / "result.json").write_text(json.dumps(session.result))
