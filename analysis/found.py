@@ -84,16 +84,16 @@ class Gathered:
         return self._taken(0, _COMPARTMENTS)
 
     def parts(self) -> Iterator[Part]:
-        """Give everything, part by part."""
+        """Give everything, part by part; only once, for each takes its memory with it."""
         number = np.cumsum(self._lives.sizes) // self._part
         first = 0
         for end in np.append(np.flatnonzero(np.diff(number)) + 1, _COMPARTMENTS):
-            yield self._taken(first, int(end))
+            yield self._taken(first, int(end), last=True)
             first = int(end)
 
-    def _taken(self, first: int, end: int) -> Part:
-        lives = Lives(**self._lives.take(first, end))
-        columns = self._events.take(first, end)
+    def _taken(self, first: int, end: int, *, last: bool = False) -> Part:
+        lives = Lives(**self._lives.take(first, end, last=last))
+        columns = self._events.take(first, end, last=last)
         order = np.argsort(columns["row"], kind="stable")
         columns = {name: values[order] for name, values in columns.items()}
         waits = np.flatnonzero(columns.pop("is_wait"))

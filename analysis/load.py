@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from tcptrace.analysis.header import check_batch, check_header, decode_metadata, nanoseconds
+from tcptrace.analysis.mapped import Mapped
 from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
 from tcptrace.analysis.reconstruct import Reconstruction
 from tcptrace.analysis.validate import safe_part
@@ -74,38 +75,39 @@ def load(path: Path, into: Reconstruction) -> dict[str, Any]:
             raise RecordingError(f"{path}: not a file: save it to one first")
         if path.stat().st_size == 0:
             return _parts({}, _Progress(into), "the file is empty")
-        source = pa.memory_map(str(path))
+        source = Mapped(path)
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror or error}") from error
-    with source:
-        safe = safe_part(source)
+    safe = safe_part(source.bytes)
+    stream = pa.BufferReader(safe)
+    try:
+        reader = pa.ipc.open_stream(stream)
+    except (pa.ArrowException, OSError, EOFError) as error:
+        _check_beginning(path, error)
+        return _parts({}, _Progress(into), "the file is cut off within its header")
+    header = check_header(path, reader.schema)
+    progress = _Progress(into, names=header.get("names", {}))
+    problem: str | None = None
+    while True:
         try:
-            reader = pa.ipc.open_stream(safe)
-        except (pa.ArrowException, OSError, EOFError) as error:
-            _check_beginning(path, error)
-            return _parts({}, _Progress(into), "the file is cut off within its header")
-        header = check_header(path, reader.schema)
-        progress = _Progress(into, names=header.get("names", {}))
-        problem: str | None = None
-        while True:
-            try:
-                batch, raw = reader.read_next_batch_with_custom_metadata()
-                check_batch(batch)
-            except StopIteration:
-                break
-            except (pa.ArrowException, OSError, EOFError):
-                problem = "its last batch is damaged or cut off"
-                break
-            progress.add(batch.select(SCHEMA.names), decode_metadata(raw))
-        if progress.totals.get("final") is True:
-            problem = None
-        elif len(safe) < source.size():
-            problem = f"it is damaged from byte {len(safe):,} on"
-        elif problem is None:
-            problem = "the recorder was stopped before it could finish"
-        if progress.names:
-            header["names"] = progress.names
-        return _parts(header, progress, problem)
+            batch, raw = reader.read_next_batch_with_custom_metadata()
+            check_batch(batch)
+        except StopIteration:
+            break
+        except (pa.ArrowException, OSError, EOFError):
+            problem = "its last batch is damaged or cut off"
+            break
+        progress.add(batch.select(SCHEMA.names), decode_metadata(raw))
+        source.read_to(stream.tell())
+    if progress.totals.get("final") is True:
+        problem = None
+    elif len(safe) < len(source.bytes):
+        problem = f"it is damaged from byte {len(safe):,} on"
+    elif problem is None:
+        problem = "the recorder was stopped before it could finish"
+    if progress.names:
+        header["names"] = progress.names
+    return _parts(header, progress, problem)
 
 
 def _parts(header: dict[str, Any], progress: _Progress, problem: str | None) -> dict[str, Any]:

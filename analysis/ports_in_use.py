@@ -6,7 +6,7 @@ from tcptrace.analysis.counts import most_first
 from tcptrace.analysis.grouping import Grouped, grouped, joined
 from tcptrace.analysis.population import peaks
 from tcptrace.analysis.services import ephemeral_range
-from tcptrace.analysis.view import Slice, View, per_slice
+from tcptrace.analysis.view import Slice, View, per_slice_once
 
 #: What shares one set of local ports: a port is free again for another of these.
 DESTINATION = ["netns", "local_address", "remote_address", "remote_port"]
@@ -31,7 +31,7 @@ def _ports_in_use(view: View) -> pd.DataFrame:
     return most_first(table.astype({"peak": "int64"}), "peak").reset_index(drop=True)
 
 
-@per_slice
+@per_slice_once
 def _held(part: Slice) -> tuple[Grouped, pd.DataFrame]:
     """Give each client's destination, and from when until when it held its port."""
     ephemeral = ephemeral_range(part.recording.header) or (1, 0)

@@ -87,7 +87,10 @@ class Recording:
         return self.found.gathered.several
 
     def parts(self) -> Iterator[tuple[Part, Tables]]:
-        """Give what was found part by part, and the tables of each."""
+        """Give what was found part by part, and the tables of each; only once.
+
+        Nothing else of the connections can be asked for then.
+        """
         for part in self.found.gathered.parts():
             yield part, assemble(part, self.header, self.observed)
 

@@ -16,7 +16,7 @@ class Packed:
     dtype: np.dtype
     shape: tuple[int, ...]
     first: object
-    data: pa.Buffer | None
+    data: bytes | None
 
 
 def pack(values: np.ndarray) -> Packed:
@@ -26,7 +26,8 @@ def pack(values: np.ndarray) -> Packed:
         return Packed(values.dtype, values.shape, first, None)
     # Byte by byte, the high ones of all first: those hardly differ.
     planes = values.reshape(-1).view(np.uint8).reshape(values.size, -1).T
-    data = _CODEC.compress(np.ascontiguousarray(planes))
+    # As bytes: an Arrow buffer would keep the memory that packing might have needed.
+    data = _CODEC.compress(np.ascontiguousarray(planes), asbytes=True)
     return Packed(values.dtype, values.shape, first, data)
 
 
@@ -66,13 +67,18 @@ class Shelf:
             packed.append({k: pack(rows) for k, rows in self._unpacked(place, place + 1).items()})
         self._loose, self.loose = [], 0
 
-    def take(self, first: int, end: int) -> Columns:
-        """Give the rows of the compartments from ``first`` to before ``end``."""
+    def take(self, first: int, end: int, *, last: bool = False) -> Columns:
+        """Give the rows of the compartments from ``first`` to before ``end``.
+
+        ``last``: they will not be asked for again; what was packed gives its memory back.
+        """
         portions = [
             {name: unpack(column) for name, column in rows.items()}
             for each in self._packed[first:end]
             for rows in each
         ]
+        if last:
+            self._packed[first:end] = [[] for _ in range(first, end)]
         if self._loose:
             portions.append(self._unpacked(first, end))
         return {name: np.concatenate([rows[name] for rows in portions], -1) for name in portions[0]}

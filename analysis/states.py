@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tcptrace.analysis.survival import Survival, kaplan_meier
-from tcptrace.analysis.view import Slice, View, per_slice
+from tcptrace.analysis.view import Slice, View, per_slice_once
 
 #: State -> its column, in an order in which every life visits them (RFC 9293,
 #: section 3.3.2): of the columns a life filled, the first was its first state.
@@ -60,7 +60,7 @@ def _dwell(view: View) -> dict[str, Survival]:
     return found
 
 
-@per_slice
+@per_slice_once
 def _stays(part: Slice) -> dict[str, Stays]:
     connections = part.connections
     left = connections["censored"].isin(LEFT).to_numpy(bool)
@@ -88,7 +88,7 @@ def time_waits(view: View) -> pd.DataFrame:
     return view.once("time_waits", lambda: pd.concat(_time_waits(view), ignore_index=True))
 
 
-@per_slice
+@per_slice_once
 def _time_waits(part: Slice) -> pd.DataFrame:
     return part.time_wait[["began", "ended", "lived_s", "end", "restarts"]]
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from tcptrace.analysis.header import check_batch, check_header
 from tcptrace.analysis.load import load
+from tcptrace.analysis.mapped import Mapped
 from tcptrace.analysis.reconstruct import Reconstruction
 from tcptrace.analysis.validate import safe_part
 from tcptrace.tracer.schema import SCHEMA
@@ -18,20 +19,21 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
     Raises :class:`tcptrace.tracer.errors.RecordingError` as ``load`` does.
     """
     try:
-        source = pa.memory_map(str(path))
-        reader = pa.ipc.open_stream(safe_part(source))
-    except (pa.ArrowException, OSError, EOFError):
+        source = Mapped(path)
+        stream = pa.BufferReader(safe_part(source.bytes))
+        reader = pa.ipc.open_stream(stream)
+    except (pa.ArrowException, OSError, EOFError, ValueError):
         load(path, Reconstruction())  # says what is wrong, or that the file is empty
         return
-    with source:
-        check_header(path, reader.schema)
-        while True:
-            try:
-                batch = reader.read_next_batch()
-                check_batch(batch)
-            except (StopIteration, pa.ArrowException, OSError, EOFError):
-                return
-            yield batch
+    check_header(path, reader.schema)
+    while True:
+        try:
+            batch = reader.read_next_batch()
+            check_batch(batch)
+        except (StopIteration, pa.ArrowException, OSError, EOFError):
+            return
+        yield batch
+        source.read_to(stream.tell())
 
 
 def table(path: Path, count: int) -> pa.Table:

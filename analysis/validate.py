@@ -24,22 +24,18 @@ _UINT16, _INT32, _UINT32 = struct.Struct("<H"), struct.Struct("<i"), struct.Stru
 _INT64, _BUFFER = struct.Struct("<q"), struct.Struct("<qq")
 
 
-def safe_part(source: pa.NativeFile) -> pa.Buffer:
+def safe_part(whole: pa.Buffer) -> pa.Buffer:
     """Give a file's beginning, as far as it unpacks to no more than it may; no copy.
 
-    ``source``: an open memory map, at its start. Stops before the first message that
-    is damaged in a way that hides its size. All of a recorder's own file, if whole.
+    ``whole``: all of the file. Stops before the first message that is damaged in a way
+    that hides its size. All of a recorder's own file, if whole.
     """
-    size = source.size()
-    source.seek(0)
     end, unpacked = 0, 0
     try:
-        # pyarrow's closes what it reads from: a map over the same bytes.
-        whole = source.read_buffer(size)
         reading = pa.BufferReader(whole)
         for message in pa.ipc.MessageReader.open_stream(reading):
             unpacked += sum(_unpacked_sizes(message))
-            if unpacked > ALLOWANCE + LARGEST_RATIO * size:
+            if unpacked > ALLOWANCE + LARGEST_RATIO * len(whole):
                 return whole.slice(0, end)
             end = reading.tell()
     except _Damaged:

@@ -50,12 +50,22 @@ def per_slice(reduce: Callable[[Slice], T]) -> Callable[["View"], list[T]]:
     return lambda view: view.reduced(reduce)
 
 
+def per_slice_once(reduce: Callable[[Slice], T]) -> Callable[["View"], list[T]]:
+    """Do as :func:`per_slice` does; but what is given, some numbers per connection, is
+    given only once, so that it can be forgotten.
+    """  # noqa: D205
+    _REDUCTIONS.append(reduce)
+    return lambda view: view.reduced(reduce, last=True)
+
+
 @dataclass(frozen=True)
 class View:
     """A recording, and which of its connections to look at."""
 
     recording: Recording
     filters: Filters = field(default_factory=Filters)
+    #: Whether to look at it slice by slice; then the tables of all cannot be had.
+    sliced: bool = False
     _made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
     #: Of each slice looked at: see :class:`Tables`.
     _orders: list[Packed] = field(default_factory=list, compare=False, repr=False)
@@ -81,10 +91,15 @@ class View:
         """The TIME_WAITs that belong to them."""
         return self._passing[1]
 
-    def reduced(self, reduce: Callable[[Slice], T]) -> list[T]:
-        """Give what a function of :func:`per_slice` gives for each slice."""
-        if not self.recording.several:
+    def reduced(self, reduce: Callable[[Slice], T], *, last: bool = False) -> list[T]:
+        """Give what a function of slices gives for each slice.
+
+        ``last``: it will not be asked for again.
+        """
+        if not self.sliced:
             return [self.once(reduce, lambda: reduce(self._one_slice))]
+        if last:
+            return [results.pop(reduce) for results in self._results]
         return [results[reduce] for results in self._results]
 
     @cached_property
@@ -116,7 +131,7 @@ class View:
 
         ``place``: of the slice among all.
         """
-        if not self.recording.several or not len(connections):
+        if not self.sliced or not len(connections):
             return connections
         wanted = unpack(self._orders[place])[:, connections - 1]
         result = np.ones(len(connections), np.int64)
@@ -142,9 +157,13 @@ def _count_before(order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return before
 
 
-def choose(recording: Recording, filters: Filters) -> View:
-    """Keep the connections that pass, and the TIME_WAITs that belong to them."""
-    return View(recording, filters)
+def choose(recording: Recording, filters: Filters, *, sliced: bool = False) -> View:
+    """Keep the connections that pass, and the TIME_WAITs that belong to them.
+
+    ``sliced``: the tables of all will not be asked for, so a large recording can be
+    looked at slice by slice.
+    """
+    return View(recording, filters, sliced and recording.several)
 
 
 def _chosen(

@@ -53,7 +53,8 @@ def command(
     hosts: list[Ends] = []
     summaries: list[dict[str, Any]] = []
     for place, parts in enumerate(recordings):
-        view = choose(read_parts(parts), filters)
+        # Pairing takes the table of all connections.
+        view = choose(read_parts(parts), filters, sliced=len(recordings) == 1)
         if len(recordings) > 1:
             hosts.append(ends_of(view))
         findings = find(view)

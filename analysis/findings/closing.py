@@ -10,7 +10,7 @@ from tcptrace.analysis.findings.finding import MOST_EVIDENCE, Finding, Severity,
 from tcptrace.analysis.grouping import Grouped, grouped, joined
 from tcptrace.analysis.services import endpoint
 from tcptrace.analysis.values import integer_or_none, rows, seconds, text_or_none
-from tcptrace.analysis.view import Slice, View, per_slice
+from tcptrace.analysis.view import Slice, View, per_slice_once
 
 #: A client that closed fewer connections to one service is no pattern yet.
 CLIENT_CLOSES = 100
@@ -107,7 +107,7 @@ def _per_group(view: View, role: str, keys: list[str]) -> pd.DataFrame:
     return most_first(added(table[keys].assign(**numbers), keys), "time_wait")
 
 
-@per_slice
+@per_slice_once
 def _client_lives(part: Slice) -> tuple[Grouped, np.ndarray]:
     """Give the seconds that clients' connections were ESTABLISHED, by ``_CLIENT_KEYS``."""
     connections = part.connections
