@@ -61,16 +61,16 @@ def main(repeats: int, seconds: float, large: bool, only: tuple[str, ...], out: 
         }
         saved = out / "bench.json"
         results = json.loads(saved.read_text()) if only and saved.exists() else {}
-        results |= {
-            "machine": describe(),
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
-            "repeats": repeats,
-            "seconds": seconds,
-        }
+        machine = describe()
+        commit = machine.pop("commit")
+        results |= {"machine": machine, "repeats": repeats, "seconds": seconds}
         for figure, measure in measures.items():
             if not only or figure in only:
                 click.echo(f"{figure}:", err=True)
+                date = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
                 results[figure] = measure()
+                # Those of a run with --only stand beside older ones.
+                results.setdefault("measured", {})[figure] = {"date": date, "commit": commit}
                 saved.write_text(json.dumps(results, indent=1) + "\n")
     (out / "bench.md").write_text(table(results))
     plot(results, out / "bench.svg")

@@ -204,12 +204,23 @@ def _tools(results: Results, load: str, kernel: str) -> list[str]:
     return rows
 
 
+def _when(results: Results) -> str:
+    """Say when, and on which commit, which figures were measured."""
+    runs: dict[tuple[str, str], list[str]] = {}
+    for figure, measured in results["measured"].items():
+        runs.setdefault((measured["date"][:10], measured["commit"]), []).append(figure)
+    told = [(f"{date}, commit {commit}", names) for (date, commit), names in runs.items()]
+    if len(told) == 1:
+        return told[0][0]
+    return "; ".join(f"{run} ({', '.join(names)})" for run, names in told)
+
+
 def table(results: Results) -> str:
     """Write the results as Markdown."""
     on = results["machine"]
     text = [
-        f"{results['date']}, {on['cores']} cores of {on['cpu']}, {on['memory_gib']} GiB, "
-        f"{on['system']}, Linux {on['kernel']}, commit {on['commit']}. "
+        f"{_when(results)}: {on['cores']} cores of {on['cpu']}, {on['memory_gib']} GiB, "
+        f"{on['system']}, Linux {on['kernel']}. "
         f"Medians of {results['repeats']} runs of {results['seconds']:g} s, "
         "tools taking turns.",
         "",
