@@ -5,7 +5,6 @@ import pandas as pd
 
 from tcptrace.analysis.order import order_within, stable_order
 
-
 #: Intervals looked at together.
 _BLOCK = 1 << 20
 
