@@ -47,7 +47,8 @@ def peaks(
     block = np.searchsorted(number, number[np.arange(0, len(number), _BLOCK)])
     blocks = np.split(order, np.unique(block)[1:])
     found = [_peaks(groups.iloc[b], began.iloc[b], ended.iloc[b], started) for b in blocks]
-    return pd.concat(found)
+    most: pd.Series = pd.concat(found)
+    return most
 
 
 def _peaks(
