@@ -202,7 +202,8 @@ def test_a_driver_that_ends_leaves_the_machines_as_they_were(
     machines: TwoMachines, number: signal.Signals, tmp_path: Path
 ) -> None:
     before = machines.settings()
-    process = machines.start("same-four-tuple", "four-way-close", env={MARK: str(tmp_path)})
+    environment = {MARK: str(tmp_path), "TMPDIR": str(tmp_path)}
+    process = machines.start("same-four-tuple", "four-way-close", env=environment)
     try:
         wait_until(
             lambda: machines.settings()[0][0].split() == ["40001", "40001"],
@@ -225,6 +226,10 @@ def test_a_driver_that_ends_leaves_the_machines_as_they_were(
         what=lambda: f"ended: {[pid for pid in below if alive(pid)]}",
         timeout=30,
     )
+    # Of the helpers nothing is left; a driver that is killed leaves its folder.
+    left = [path.name for path in tmp_path.iterdir()]
+    assert not any(name.startswith("tcptrace-demo-host-") for name in left)
+    assert not left or number == signal.SIGKILL
 
 
 def test_a_machine_out_of_reach_is_one_line(machines: TwoMachines) -> None:
