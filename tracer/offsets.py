@@ -147,6 +147,11 @@ def _reset(btf: Btf, facts: KernelFacts) -> None:
         }
     else:
         facts.notes.append("resets carry no reason (Linux 6.10)")
+    # Once it has a format of its own it fires for every reset, before for full sockets only.
+    if btf.offset("trace_event_raw_tcp_send_reset.state") is None:
+        facts.notes.append(
+            "resets sent by a timewait socket, or for no socket, are not told (Linux 6.10)"
+        )
 
 
 def _error(btf: Btf, facts: KernelFacts) -> None:

@@ -65,6 +65,16 @@ def facts(row: Any) -> tuple[Any, ...]:
     return row["role"], row["outcome"], row["closed_by"]
 
 
+def untold(run: Run, name: str, row: Any) -> bool:
+    """Whether a timewait socket's reset ended it, on a kernel that does not tell of those."""
+    notes = run.rows.recording.header["notes"]
+    return (
+        any("sent by a timewait socket" in note for note in notes)
+        and name.startswith("data_after")
+        and facts(row)[1:] == ("unknown", "local")
+    )
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_both_ends_are_told_as_they_were(run: Run, name: str) -> None:
     if name in run.errors:
@@ -85,7 +95,7 @@ def test_both_ends_are_told_as_they_were(run: Run, name: str) -> None:
     for seen in conversations:
         for side in (CLIENT, SERVER) if scenario.server_row else (CLIENT,):
             row = run.rows.end(seen, side, ends[side])
-            if facts(row) != expected[side]:
+            if facts(row) != expected[side] and not untold(run, name, row):
                 wrong.append((side, facts(row), expected[side], run.rows.story(row)))
     assert not wrong, f"{len(wrong)} of {len(conversations)} told wrong, such as {wrong[0]}"
     if not scenario.server_row:
@@ -105,7 +115,7 @@ def test_rows_say_what_the_capture_says(run: Run, name: str) -> None:
             told = (row["closed_by"], row["outcome"])
             if scenario.on_the_wire and side == CLIENT:
                 told = (row["closed_by"], scenario.on_the_wire)
-            if told != (seen.closed_by(side), seen.outcome):
+            if told != (seen.closed_by(side), seen.outcome) and not untold(run, name, row):
                 wrong.append((side, told, seen.closed_by(side), seen.outcome))
     assert not wrong, f"{len(wrong)} differ from the capture, such as {wrong[0]}"
 
