@@ -123,7 +123,10 @@ def test_killed_by_ss(lab: Lab) -> None:
     for near, far in duo.connect_many(REPEATS):
         orderly(near, far)
     duo.pair.client.wait_for(TIME_WAIT=REPEATS)
-    duo.pair.client.run("ss", "-K", "-t", "state", "time-wait", "dport", "=", f":{PORT}")
+    said = duo.pair.client.run("ss", "-K", "-t", "state", "time-wait", "dport", "=", f":{PORT}")
+    # It lists those that it ended.
+    if not said.count(f":{PORT}") and duo.pair.client.states()["TIME_WAIT"] == REPEATS:
+        pytest.skip("this kernel lets ss -K end full sockets only")
     duo.pair.client.wait_for(TIME_WAIT=0)
     recorder.stop()
     assert ends(Rows(recorder.read()).of(duo.pair.client)) == {"killed": REPEATS}
