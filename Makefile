@@ -8,9 +8,9 @@ SHELL := /bin/bash
 # iproute2: `ip`, for network namespaces. python3-bpfcc: bcc, which compiles and loads the BPF
 # programs. python3-venv: the virtual environment for what Debian has not.
 PACKAGES := iproute2 python3-bpfcc python3-venv
-# chromium: opens the HTML report. tcpdump: an independent witness of what went over the wire.
+# chromium: opens the HTML report. e2fsprogs: a disk that fails. tcpdump: an independent witness of what went over the wire.
 # tmux: a terminal for `live --top`, to press keys in and to resize.
-TEST_PACKAGES := chromium tcpdump tmux
+TEST_PACKAGES := chromium e2fsprogs tcpdump tmux
 # What reads the Vagrantfile; and what runs it here, with a box made by debootstrap.
 VAGRANT_PACKAGES := vagrant vagrant-libvirt
 HYPERVISOR_PACKAGES := $(VAGRANT_PACKAGES) debootstrap dnsmasq-base fdisk grub-common iptables \
@@ -36,7 +36,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 AS_ROOT := $(if $(SUDO),$(SUDO) env PYTHONDONTWRITEBYTECODE=1 \
 	HYPOTHESIS_STORAGE_DIRECTORY=/root/.cache/hypothesis)
 
-.PHONY: help setup demo test test-kernels lint fuzz bench soak test-vagrant \
+.PHONY: help setup demo test test-kernels test-userspaces lint fuzz bench soak test-vagrant \
 	validate-vagrant install uninstall packages test-packages vm-packages
 
 help:  ## list the targets
@@ -61,6 +61,11 @@ test: .venv/test-stamp  ## all tests, a few minutes; TESTS=tests/unit for some
 test-kernels: .venv/test-stamp | vm-packages  ## kernel tests on other kernels in QEMU; KERNELS="5.10 6.1", ARCH=arm64, ALL=1, FRESH=1
 	@$(BIN)/python tests/vm/run.py $(KERNELS:%=--kernel=%) $(ARCH:%=--arch=%) \
 		$(if $(ALL),--all) $(if $(FRESH),--fresh)
+
+# As root, for debootstrap, mounts and the tests in them.
+test-userspaces:  ## the tests with other versions of bcc, LLVM, Python, pandas; NAMES=trixie for one
+	@.ci/debian-packages debootstrap git python3
+	@$(AS_ROOT) $(PYTHON) tests/userspaces/run.py $(if $(TESTS),--tests=$(TESTS)) $(NAMES)
 
 lint: .venv/test-stamp  ## style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check
@@ -104,8 +109,12 @@ install: packages  ## put `tcptrace` on root's PATH, for `sudo tcptrace record`
 uninstall:  ## undo `make install`
 	@$(SUDO) rm -rf $(INSTALLED) $(PREFIX)/bin/tcptrace
 
+# Ubuntu 22.04's python3 is too old.
 packages:
 	@.ci/debian-packages $(PACKAGES)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is missing, or older than Python 3.11. Say which other to use:" \
+		"make PYTHON=/usr/bin/python3.11 (docs/install.md)" >&2; exit 1; }
 
 test-packages:
 	@.ci/debian-packages $(TEST_PACKAGES)

@@ -1,5 +1,6 @@
 """The bpf(2) system call: the maps that programs and reader share."""
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -48,7 +49,8 @@ def create_map(kind: int, key: int, value: int, entries: int, flags: int, name: 
         return _bpf(_MAP_CREATE, attributes)
     except PermissionError:
         # Before Linux 5.11 maps count as locked memory.
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
+        with contextlib.suppress(ValueError):  # which this root may not have more of
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
         return _bpf(_MAP_CREATE, attributes)
 
 

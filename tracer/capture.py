@@ -84,7 +84,8 @@ class Capture:
                 descriptors.callback(os.close, marks)
             except PermissionError as error:
                 raise PreflightError(
-                    "the kernel refuses BPF to this user: sudo tcptrace record"
+                    "the kernel refuses BPF to this user: sudo tcptrace record; in a container, "
+                    "its seccomp profile must allow bpf(2)"
                 ) from error
             except OSError as error:
                 raise PreflightError(

@@ -14,6 +14,8 @@ from tcptrace.tracer.privileges import effective
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _TRACEFS = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
 _STATUS = Path("/proc/self/status")
+_USER_NAMESPACE = Path("/proc/self/ns/user")
+_INITIAL_USER_NAMESPACE = 0xEFFFFFFD  # PROC_USER_INIT_INO (include/linux/proc_ns.h)
 #: Where Debian's python3-bpfcc puts bcc.
 _SYSTEM_BCC = Path("/usr/lib/python3/dist-packages/bcc")
 _RING_SIZE = 1 << 20
@@ -41,17 +43,22 @@ class Check:
 
 
 def check_rights() -> Check:
-    """Look at the rights BPF needs: root, or CAP_BPF and CAP_PERFMON."""
+    """Look at the rights BPF needs: root, or CAP_BPF and CAP_PERFMON, of the machine itself."""
     held = effective(_STATUS)
-    ok = "CAP_SYS_ADMIN" in held or {"CAP_BPF", "CAP_PERFMON"} <= held
-    user = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
-    return Check(
-        "rights",
-        ok,
-        user if ok == (user == "root") else f"{user}, {'with' if ok else 'without'} CAP_BPF",
-        lost="everything",
-        fix="sudo tcptrace record",
-    )
+    lacking = [] if "CAP_SYS_ADMIN" in held else sorted({"CAP_BPF", "CAP_PERFMON"} - held)
+    root = os.geteuid() == 0
+    found = "root" if root else f"user {os.geteuid()}"
+    fix = "sudo tcptrace record"
+    if _USER_NAMESPACE.stat().st_ino != _INITIAL_USER_NAMESPACE:
+        found += " in a user namespace, where no capability counts for BPF"
+        fix = "run it outside; of containers, in one that is not rootless"
+        return Check("rights", False, found, lost="everything", fix=fix)
+    if root and lacking:
+        found += f", without {' and '.join(lacking)}"
+        fix = "in a container: docker run --cap-add=BPF --cap-add=PERFMON"
+    elif not root and not lacking:
+        found += ", with CAP_BPF"
+    return Check("rights", not lacking, found, lost="everything", fix=fix)
 
 
 def check_bcc() -> Check:
@@ -170,8 +177,9 @@ def checks() -> Iterator[Check]:
 
 def require_rights_and_bcc() -> None:
     """Raise :class:`PreflightError` with the fix if one of the two is missing, or forbidden."""
+    rights = check_rights()
     for check, what in (
-        (check_rights(), "recording needs root"),
+        (rights, f"recording needs {'more than this ' if os.geteuid() == 0 else ''}root"),
         (check_bcc(), "the Python module bcc is missing"),
         (_lockdown(), "lockdown is confidentiality, which forbids BPF to read the kernel"),
     ):

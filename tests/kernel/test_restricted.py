@@ -112,6 +112,18 @@ def test_without_tracefs_everything_is_recorded(start: Start) -> None:
     assert "tracefs not mounted, or not to be seen; raw tracepoints do without it" in said
 
 
+def test_root_of_a_user_namespace_is_told_so_in_one_line(tmp_path: Path) -> None:
+    before = ["unshare", "--user", "--map-root-user"]
+    code, said = check(before)
+    assert code == 1
+    assert "NO rights root in a user namespace" in said
+    output = tmp_path / "r"
+    done = subprocess.run([*before, *RECORD, "-o", output], capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("tcptrace: recording needs more than this root")
+
+
 #: A kernel that refuses what is patched in: not to be had here.
 REFUSING = [
     sys.executable,

@@ -20,6 +20,9 @@ def hold(monkeypatch: pytest.MonkeyPatch, folder: Path, capabilities: int, uid: 
     status.write_text(f"Name:\tpython\nCapPrm:\t0\nCapEff:\t{capabilities:016x}\n")
     monkeypatch.setattr(preflight, "_STATUS", status)
     monkeypatch.setattr(preflight.os, "geteuid", lambda: uid)
+    # The tests may run in a rootless container.
+    own = preflight._USER_NAMESPACE.stat().st_ino
+    monkeypatch.setattr(preflight, "_INITIAL_USER_NAMESPACE", own)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +33,8 @@ def hold(monkeypatch: pytest.MonkeyPatch, folder: Path, capabilities: int, uid: 
         (BPF | PERFMON, 1000, True, "user 1000, with CAP_BPF"),
         (BPF, 1000, False, "user 1000"),
         (0, 1000, False, "user 1000"),
-        (0, 0, False, "root, without CAP_BPF"),
+        (0, 0, False, "root, without CAP_BPF and CAP_PERFMON"),
+        (BPF, 0, False, "root, without CAP_PERFMON"),
     ],
 )
 def test_rights_are_capabilities_and_not_a_name(
@@ -44,6 +48,23 @@ def test_rights_are_capabilities_and_not_a_name(
     hold(monkeypatch, tmp_path, capabilities, uid)
     check = check_rights()
     assert (check.ok, check.found) == (ok, found)
+
+
+def test_root_of_a_container_is_told_which_capabilities_to_add(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hold(monkeypatch, tmp_path, 0, 0)
+    with pytest.raises(PreflightError, match=r"^recording needs more .* --cap-add=BPF --cap-add="):
+        require_rights_and_bcc()
+
+
+def test_root_of_a_user_namespace_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hold(monkeypatch, tmp_path, ALL, 0)
+    monkeypatch.setattr(preflight, "_INITIAL_USER_NAMESPACE", 0)
+    check = check_rights()
+    assert not check.ok
+    assert "user namespace" in check.found
+    assert "rootless" in check.fix
 
 
 def test_missing_rights_are_said_before_missing_bcc(
