@@ -1,4 +1,4 @@
-"""The bpf(2) system call: the maps that programs and reader share."""
+"""The bpf(2) system call: the maps that programs and reader share, and typed programs."""
 
 import contextlib
 import ctypes
@@ -21,7 +21,8 @@ _SYSCALL = {
     "s390x": 351,
     "ppc64le": 361,
 }
-_MAP_CREATE = 0
+_MAP_CREATE, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 5, 17
+_PROG_TRACING, _TRACE_RAW_TP = 26, 23
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -52,6 +53,29 @@ def create_map(kind: int, key: int, value: int, entries: int, flags: int, name: 
         with contextlib.suppress(ValueError):  # which this root may not have more of
             resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
         return _bpf(_MAP_CREATE, attributes)
+
+
+def attach_typed(instructions: bytes, tracepoint: int, name: str) -> int:
+    """Load and attach a program to a raw tracepoint whose arguments' types it is to know.
+
+    ``tracepoint``: the id of its type (:meth:`tcptrace.tracer.btf.Btf.tracepoint`).
+    Gives the descriptor that keeps it attached. Raises ``OSError`` as bpf(2) does.
+    """
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    licence = ctypes.create_string_buffer(b"GPL")
+    attributes = struct.pack(
+        "=IIQQ IIQ II 16s II II QII QIII",
+        *(_PROG_TRACING, len(instructions) // 8),
+        *(ctypes.addressof(code), ctypes.addressof(licence)),
+        *(0, 0, 0),  # no log
+        *(0, 0, name.encode()[:15], 0, _TRACE_RAW_TP),
+        *(0, 0, 0, 0, 0, 0, 0, tracepoint, 0),  # no BTF of its own
+    )
+    program = _bpf(_PROG_LOAD, attributes.ljust(144, b"\0"))
+    try:
+        return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", 0, program).ljust(16, b"\0"))
+    finally:
+        os.close(program)
 
 
 def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:

@@ -127,12 +127,16 @@ class Btf:
         pairs = range(start + 3, start + 3 + 2 * (self._words[start + 1] & 0xFFFF), 2)
         return {self._name(self._words[at]): self._words[at + 1] for at in pairs}
 
-    def tracepoint_arguments(self, tracepoint: str) -> int | None:
-        """Count a raw tracepoint's arguments; None where the kernel has no such tracepoint.
+    def tracepoint(self, name: str) -> int | None:
+        """Give the id of a raw tracepoint's type; None where the kernel has no such one.
 
         The kernel describes each as ``typedef void (*btf_trace_NAME)(void *, ...)``.
         """
-        type_id = self._find(f"btf_trace_{tracepoint}", _TYPEDEF)
+        return self._find(f"btf_trace_{name}", _TYPEDEF)
+
+    def tracepoint_arguments(self, tracepoint: str) -> int | None:
+        """Count a raw tracepoint's arguments; None where the kernel has no such tracepoint."""
+        type_id = self.tracepoint(tracepoint)
         if type_id is None:
             return None
         pointer = self._resolve(type_id)

@@ -7,6 +7,7 @@ maps. It answers with one message on the socket: a JSON object (``probes``, ``no
 ends, and LLVM's 100 MB end with it.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -15,10 +16,11 @@ import tempfile
 from typing import Any
 
 from tcptrace.bpf import SOURCES
+from tcptrace.tracer.bpf import attach_typed
 from tcptrace.tracer.btf import Btf
 from tcptrace.tracer.errors import PreflightError
 from tcptrace.tracer.offsets import KernelFacts, kernel_facts
-from tcptrace.tracer.probes import PROBES
+from tcptrace.tracer.probes import PROBES, Probe
 
 NO_BCC = (
     "the Python module bcc is missing: "
@@ -29,15 +31,19 @@ NO_BCC = (
 MAPS = ("MAP_EVENTS", "MAP_LOST", "MAP_CANCELLED", "MAP_MARKS")
 
 
-def _compile(facts: KernelFacts, maps: dict[str, int]) -> Any:
-    """Compile bpf/tcptrace.c without the kernel's headers."""
+def _compile(facts: KernelFacts, maps: dict[str, int], *, typed: bool) -> Any:
+    """Compile bpf/tcptrace.c without the kernel's headers.
+
+    ``typed``: such that typed programs can only be attached as these.
+    """
     # BCC looks for kernel headers here and is content with the few it needs.
     os.environ["BCC_KERNEL_SOURCE"] = str(SOURCES)
     try:
         from bcc import BPF
     except ImportError as error:
         raise PreflightError(NO_BCC) from error
-    defines = [f"-D{name}={value:#x}" for name, value in (facts.defines | maps).items()]
+    values = facts.defines | maps | ({"TYPED": 1} if typed else {})
+    defines = [f"-D{name}={value:#x}" for name, value in values.items()]
     includes = [f"-I{SOURCES}", f"-I{SOURCES / 'include'}"]
     with tempfile.TemporaryFile() as messages:
         saved = os.dup(2)
@@ -75,20 +81,45 @@ def _attach(bpf: Any, tracepoint: str, name: str) -> int:
     return attached
 
 
+class _Programs:
+    """The programs, compiled for this kernel."""
+
+    def __init__(self, btf: Btf, facts: KernelFacts, maps: dict[str, int]) -> None:
+        self._btf, self._facts, self._maps = btf, facts, maps
+        self._typed = _compile(facts, maps, typed=True)
+        self._plain: Any = None
+
+    def attach(self, probe: Probe) -> list[int]:
+        """Attach what a probe consists of; give the descriptors that keep it attached."""
+        if not probe.typed:
+            return [_attach(self._typed, probe.tracepoint, name) for name in probe.programs]
+        tracepoint = self._btf.tracepoint(probe.tracepoint)
+        if tracepoint is not None and self._plain is None:
+            with contextlib.suppress(OSError):
+                return [
+                    attach_typed(self._typed.dump_func(name.encode()), tracepoint, name)
+                    for name in probe.programs
+                ]
+        # A kernel whose verifier does not take it.
+        self._plain = self._plain or _compile(self._facts, self._maps, typed=False)
+        return [_attach(self._plain, probe.tracepoint, name) for name in probe.programs]
+
+
 def load(maps: dict[str, int]) -> tuple[dict[str, Any], list[int]]:
     """Attach every probe that can be; say why of each that cannot.
 
     Gives the answer to the recorder and the attached tracepoints' descriptors.
     """
-    facts = kernel_facts(Btf())
-    bpf = _compile(facts, maps)
+    btf = Btf()
+    facts = kernel_facts(btf)
+    programs = _Programs(btf, facts, maps)
     statuses: dict[str, Any] = {}
     tracepoints: list[int] = []
     for probe in PROBES:
         reason = facts.missing.get(probe.family)
         if reason is None:
             try:
-                tracepoints += [_attach(bpf, probe.tracepoint, name) for name in probe.programs]
+                tracepoints += programs.attach(probe)
             except Exception as error:
                 reason = str(error) or type(error).__name__
         statuses[probe.name] = {"attached": reason is None, "reason": reason}
