@@ -15,7 +15,7 @@ import pandas as pd
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.filters import Filters
 from tcptrace.analysis.recording import Recording
-from tcptrace.analysis.shelf import Packed, pack, unpack
+from tcptrace.analysis.shelf import Packed, give_back, pack, unpack
 
 T = TypeVar("T")
 
@@ -119,6 +119,7 @@ class View:
             looked_at = Slice(self.recording, *passing, part.events, whole)
             results.append({reduce: reduce(looked_at) for reduce in _REDUCTIONS})
             self._orders.append(pack(tables.order))
+        give_back()
         return results
 
     @property

@@ -55,8 +55,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
         axes[0].set_ylabel(title)
     machine = results["machine"]
     figure.suptitle(
-        f"{results['date'][:10]}, {machine['cores']} cores, Linux {machine['kernel']}; "
-        f"medians of {results['repeats']}",
+        f"{machine['cores']} cores, Linux {machine['kernel']}; medians of {results['repeats']}",
         fontsize=9,
     )
     figure.tight_layout()
