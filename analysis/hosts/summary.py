@@ -47,10 +47,12 @@ def closers(pairing: Pairing) -> pd.DataFrame:
     """
     pairs = pairing.pairs
     told = [
-        pairs[f"closed_by_{side}"].astype(object).map(names)
+        pairs[f"closed_by_{side}"].astype(object).map(names).astype(object)
         for side, names in zip(("one", "two"), _CLOSER, strict=True)
     ]
-    closer = told[0].fillna(told[1]).fillna("unknown")
+    # Not fillna(): before pandas 3 it guesses another type from what objects are left.
+    closer = told[0].where(told[0].notna(), told[1])
+    closer = closer.where(closer.notna(), "unknown")
     differ = told[0].notna() & told[1].notna() & (told[0] != told[1])
     return pd.DataFrame({"closer": closer.mask(differ, "disagree"), "told_by_one": told[0]})
 
