@@ -8,9 +8,10 @@ SHELL := /bin/bash
 # iproute2: `ip`, for network namespaces. python3-bpfcc: bcc, which compiles and loads the BPF
 # programs. python3-venv: the virtual environment for what Debian has not.
 PACKAGES := iproute2 python3-bpfcc python3-venv
-# chromium: opens the HTML report. e2fsprogs: a disk that fails. tcpdump: an independent witness of what went over the wire.
-# tmux: a terminal for `live --top`, to press keys in and to resize.
-TEST_PACKAGES := chromium e2fsprogs tcpdump tmux
+# chromium: opens the HTML report. e2fsprogs: a disk that fails. procps: `sysctl`. tcpdump: an
+# independent witness of what went over the wire. tmux: a terminal for `live --top`, to press keys
+# in and to resize.
+TEST_PACKAGES := chromium e2fsprogs procps tcpdump tmux
 # What reads the Vagrantfile; and what runs it here, with a box made by debootstrap.
 VAGRANT_PACKAGES := vagrant vagrant-libvirt
 HYPERVISOR_PACKAGES := $(VAGRANT_PACKAGES) debootstrap dnsmasq-base fdisk grub-common iptables \
