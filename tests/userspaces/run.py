@@ -165,7 +165,7 @@ def test(userspace: Userspace, tests: str, log: Path) -> tuple[list[str], str, b
     command = ["make", "--no-print-directory", "test", f"TESTS={tests}"]
     if tests != ALL_TESTS:
         # chromium is big, and only for looking at reports.
-        command.append("TEST_PACKAGES=e2fsprogs tcpdump tmux")
+        command.append("TEST_PACKAGES=e2fsprogs procps tcpdump tmux")
     settings = ["TCPTRACE_REQUIRE_KERNEL=1"]
     if userspace.lowest:
         (userspace.tree / "lowest.txt").write_text(lowest_versions())
