@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Architecture:
-    """``name``: Debian's. ``qemu``: the emulator, ``qemu_package`` has it. ``machine``: its
-    options. ``serial``: the device that is its second serial port. ``consoles``: what the guest
+    """``name``: Debian's. ``qemu``: the emulator. ``machine``: its options. ``serial``: the device that is its second serial port. ``consoles``: what the guest
     calls the two. ``pmem``: whether the guest can have file systems in memory. ``wheels``: pip's
     platforms, the newest first.
     """
 
     name: str
     qemu: str
-    qemu_package: str
     machine: tuple[str, ...]
     serial: str
     consoles: tuple[str, str]
@@ -33,7 +31,6 @@ ARCHITECTURES = {
     "amd64": Architecture(
         "amd64",
         "qemu-system-x86_64",
-        "qemu-system-x86",
         ("-M", "q35", "-cpu", "max"),
         "isa-serial",
         ("ttyS0", "ttyS1"),
@@ -43,7 +40,6 @@ ARCHITECTURES = {
     "arm64": Architecture(
         "arm64",
         "qemu-system-aarch64",
-        "qemu-system-arm",
         # Pointers signed in QEMU's own way: the architecture's is slow to emulate.
         ("-M", "virt,gic-version=3", "-cpu", "max,pauth-impdef=on"),
         "pci-serial",
