@@ -53,6 +53,7 @@ class Gathered:
         self._asked: list[EventArrays] = []
         self._timers: Counter[int] = Counter()
         self._connecting = np.zeros(0, np.int64)
+        self._given = False
 
     def add(self, lives: Lives, over: np.ndarray, events: EventArrays, is_wait: np.ndarray) -> None:
         """Take in the lives that are over, and events; ``is_wait``: of timewait sockets."""
@@ -81,15 +82,23 @@ class Gathered:
 
     def whole(self) -> Part:
         """Give everything in one."""
+        self._refuse_again()
         return self._taken(0, _COMPARTMENTS)
 
     def parts(self) -> Iterator[Part]:
         """Give everything, part by part; only once, for each takes its memory with it."""
         number = np.cumsum(self._lives.sizes) // self._part
         first = 0
+        self._refuse_again()
+        self._given = True
         for end in np.append(np.flatnonzero(np.diff(number)) + 1, _COMPARTMENTS):
             yield self._taken(first, int(end), last=True)
             first = int(end)
+
+    def _refuse_again(self) -> None:
+        # Rather than to tell of what is left as if it were all.
+        if self._given:
+            raise RuntimeError("what was found has been given away part by part")
 
     def _taken(self, first: int, end: int, *, last: bool = False) -> Part:
         lives = Lives(**self._lives.take(first, end, last=last))

@@ -41,18 +41,10 @@ class Ends:
     frame: pd.DataFrame
 
 
-def ends_of(view: View, *, numbered: bool = False) -> Ends:
-    """Take what is needed to pair a recording's connections with another's.
-
-    ``numbered``: ``connection`` is the recording's own number also if it is large.
-    """
+def ends_of(view: View) -> Ends:
+    """Take what is needed to pair a recording's connections with another's."""
     recording = view.recording
     started, ended = recording.observed.started, recording.observed.ended
-    if recording.several and not numbered:  # large: of each part's connections little is kept
-        parts = (tables.connections for _, tables in recording.parts())
-        frames = [_frame(part[view.filters.mask(part)], started, ended) for part in parts]
-    else:
-        frames = [_frame(view.connections, started, ended)]
     header: dict[str, Any] = recording.header
     boot_id = header.get("boot_id")
     return Ends(
@@ -61,7 +53,7 @@ def ends_of(view: View, *, numbered: bool = False) -> Ends:
         boot_id if isinstance(boot_id, str) else None,
         started,
         ended,
-        pd.concat(frames, ignore_index=True),
+        _frame(view.connections, started, ended).reset_index(drop=True),
     )
 
 

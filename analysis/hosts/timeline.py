@@ -25,9 +25,7 @@ class BothSides:
 
     def __init__(self, one: Recording, two: Recording) -> None:
         self._recordings = one, two
-        self._pairing: Pairing = pair(
-            *(ends_of(choose(each, Filters()), numbered=True) for each in (one, two))
-        )
+        self._pairing: Pairing = pair(*(ends_of(choose(each, Filters())) for each in (one, two)))
         self._names = names_of(self._pairing)
 
     @property

@@ -9,6 +9,7 @@ import pytest
 from tcptrace.analysis.filters import Filters
 from tcptrace.analysis.findings import find
 from tcptrace.analysis.groups import GROUPINGS, grouped_by
+from tcptrace.analysis.hosts import ends_of
 from tcptrace.analysis.reconstruct import Reconstruction
 from tcptrace.analysis.recording import Recording
 from tcptrace.analysis.summary import summarise
@@ -80,3 +81,22 @@ def test_leaks_have_the_recordings_own_numbers() -> None:
     ports = seen(story, 1 << 30, Filters()).connections.set_index("connection")["remote_port"]
     for leak in leaks:
         assert leak["remote"].endswith(f":{ports[leak['connection']]}")
+
+
+def test_what_was_given_away_slice_by_slice_is_not_told_of_as_nothing() -> None:
+    recording = seen(simulate(7200, kernels=5), 1, Filters()).recording
+    assert recording.several
+    list(recording.parts())
+    with pytest.raises(RuntimeError, match="given away"):
+        recording.connections  # noqa: B018
+    with pytest.raises(RuntimeError, match="given away"):
+        list(recording.parts())
+
+
+def test_pairing_a_large_recording_leaves_its_report_as_it_is() -> None:
+    kernel = simulate(7200, kernels=5)
+    recording = seen(kernel, 1, Filters()).recording
+    assert recording.several
+    view = choose(recording, Filters())
+    assert len(ends_of(view).frame) == len(ends_of(seen(kernel, 1 << 30, Filters())).frame) > 0
+    assert told(view) == told(seen(kernel, 1 << 30, Filters()))
