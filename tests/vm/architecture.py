@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Architecture:
-    """``name``: Debian's. ``qemu``: the emulator. ``machine``: its options. ``serial``: the device that is its second serial port. ``consoles``: what the guest
-    calls the two. ``pmem``: whether the guest can have file systems in memory. ``wheels``: pip's
-    platforms, the newest first.
+    """``name``: Debian's. ``qemu``: the emulator. ``machine``: its options. ``serial``: the
+    device that is its second serial port. ``consoles``: what the guest calls the two. ``pmem``:
+    whether the guest can have file systems in memory. ``wheels``: pip's platforms, the newest
+    first.
     """
 
     name: str
