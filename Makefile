@@ -108,7 +108,7 @@ install: packages  ## put `tcptrace` on root's PATH, for `sudo tcptrace record`
 	@$(PREFIX)/bin/tcptrace --version
 
 uninstall:  ## undo `make install`
-	@$(SUDO) rm -rf $(INSTALLED) $(PREFIX)/bin/tcptrace
+	@$(SUDO) rm -rf $(INSTALLED) $(PREFIX)/bin/tcptrace /run/tcptrace
 
 # Ubuntu 22.04's python3 is too old.
 packages:

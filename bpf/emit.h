@@ -98,9 +98,9 @@ INLINE void fill_netns(struct event *event, __u64 net)
 	event->netns = inum;
 }
 
-/* Tuple, family and namespace of a full, timewait or request socket: all
- * three begin with a struct sock_common. */
-INLINE void fill_tuple(struct event *event, const struct common *c)
+/* Tuple and family of a full, timewait or request socket: all three begin with
+ * a struct sock_common. */
+INLINE void fill_addresses(struct event *event, const struct common *c)
 {
 	event->local_port = COMMON(c, __u16, OFFSET_SKC_NUM);
 	event->remote_port = from_network16(COMMON(c, __u16, OFFSET_SKC_DPORT));
@@ -118,6 +118,11 @@ INLINE void fill_tuple(struct event *event, const struct common *c)
 		set_mapped(event->local_address, COMMON(c, __u32, OFFSET_SKC_RCV_SADDR));
 		set_mapped(event->remote_address, COMMON(c, __u32, OFFSET_SKC_DADDR));
 	}
+}
+
+INLINE void fill_tuple(struct event *event, const struct common *c)
+{
+	fill_addresses(event, c);
 	fill_netns(event, COMMON(c, __u64, OFFSET_SKC_NET));
 }
 

@@ -33,10 +33,11 @@ struct marks {
 };
 
 /* What tells events that interrupt each other apart: a socket is locked while
- * something happens to it. Sockets are aligned: the low bits are free. */
+ * something happens to it. Sockets are aligned: the low bits are free. Negative,
+ * since the verifier allows that much with a pointer whose type it knows. */
 INLINE __u64 event_of(__u64 socket, __u8 what)
 {
-	return socket ^ what;
+	return -socket ^ what;
 }
 
 INLINE __u32 place_of(__u64 event)

@@ -28,7 +28,7 @@ struct cancelled {
 #define REUSE_WITHIN_NS 2000000
 
 /* This is all that the machine's other timers cost. A program whose argument's
- * type the verifier knows (tracer/loader.py) reads it as it is: 51 ns for each,
+ * type the verifier knows (tracer/bpf.py) reads it as it is: 51 ns for each,
  * like an empty program, instead of 77. */
 INLINE __u64 timer_function(__u64 timer)
 {

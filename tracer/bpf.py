@@ -1,4 +1,4 @@
-"""The bpf(2) system call: the maps that programs and reader share, and typed programs."""
+"""The bpf(2) system call: the maps that programs and reader share, and the programs."""
 
 import contextlib
 import ctypes
@@ -22,7 +22,7 @@ _SYSCALL = {
     "ppc64le": 361,
 }
 _MAP_CREATE, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 5, 17
-_PROG_TRACING, _TRACE_RAW_TP = 26, 23
+_PROG_RAW_TRACEPOINT, _PROG_TRACING, _TRACE_RAW_TP = 17, 26, 23
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -46,34 +46,43 @@ def create_map(kind: int, key: int, value: int, entries: int, flags: int, name: 
     attributes = struct.pack(
         "=IIIIIII16s", kind, key, value, entries, flags, 0, 0, name.encode()
     ).ljust(128, b"\0")
+    return _accounted(_MAP_CREATE, attributes)
+
+
+def _accounted(command: int, attributes: bytes) -> int:
+    """Do what before Linux 5.11 counts as locked memory."""
     try:
-        return _bpf(_MAP_CREATE, attributes)
+        return _bpf(command, attributes)
     except PermissionError:
-        # Before Linux 5.11 maps count as locked memory.
         with contextlib.suppress(ValueError):  # which this root may not have more of
             resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
-        return _bpf(_MAP_CREATE, attributes)
+        return _bpf(command, attributes)
 
 
-def attach_typed(instructions: bytes, tracepoint: int, name: str) -> int:
-    """Load and attach a program to a raw tracepoint whose arguments' types it is to know.
+def attach(name: str, instructions: bytes, tracepoint: str, type_id: int | None = None) -> int:
+    """Load a program and attach it to a raw tracepoint.
 
-    ``tracepoint``: the id of its type (:meth:`tcptrace.tracer.btf.Btf.tracepoint`).
+    ``type_id``: of the tracepoint's type (:meth:`tcptrace.tracer.btf.Btf.tracepoint`), for a
+    program that is to know the types of its arguments.
     Gives the descriptor that keeps it attached. Raises ``OSError`` as bpf(2) does.
     """
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
+    target = ctypes.create_string_buffer(tracepoint.encode())
+    typed = type_id is not None
     attributes = struct.pack(
         "=IIQQ IIQ II 16s II II QII QIII",
-        *(_PROG_TRACING, len(instructions) // 8),
+        *(_PROG_TRACING if typed else _PROG_RAW_TRACEPOINT, len(instructions) // 8),
         *(ctypes.addressof(code), ctypes.addressof(licence)),
         *(0, 0, 0),  # no log
-        *(0, 0, name.encode()[:15], 0, _TRACE_RAW_TP),
-        *(0, 0, 0, 0, 0, 0, 0, tracepoint, 0),  # no BTF of its own
+        *(0, 0, name.encode()[:15], 0, _TRACE_RAW_TP if typed else 0),
+        *(0, 0, 0, 0, 0, 0, 0, type_id or 0, 0),  # no BTF of its own
     )
-    program = _bpf(_PROG_LOAD, attributes.ljust(144, b"\0"))
+    program = _accounted(_PROG_LOAD, attributes.ljust(144, b"\0"))
+    # A typed one knows where it belongs.
+    where = 0 if typed else ctypes.addressof(target)
     try:
-        return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", 0, program).ljust(16, b"\0"))
+        return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", where, program).ljust(16, b"\0"))
     finally:
         os.close(program)
 

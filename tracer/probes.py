@@ -37,6 +37,7 @@ PROBES = (
         "state",
         "everything",
         twice=True,
+        typed=True,
     ),
     Probe("timer:timer_start", "timer_start", "timer_start", "timewait", _TIMEWAIT, typed=True),
     Probe(

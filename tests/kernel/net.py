@@ -198,6 +198,10 @@ class Pair:
     def address_of_server(self, family: int) -> str:
         return self.server4 if family == 4 else self.server6
 
+    def both(self, family: int) -> tuple[str, str]:
+        """Give the client's address and the server's."""
+        return (self.client4 if family == 4 else self.client6), self.address_of_server(family)
+
     def wait_quiet(self, timeout: float = TIMEOUT) -> None:
         self.client.wait_quiet(timeout)
         self.server.wait_quiet(timeout)

@@ -1,52 +1,88 @@
-"""TIME_WAIT's probes, with arguments typed by the kernel and, where it does not, without."""
+"""The probes whose arguments the kernel types and, where it does not, without."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from ipaddress import ip_address
 
 import numpy as np
 import pytest
 
 from tcptrace.tracer import capture, loader
-from tcptrace.tracer.schema import KIND
+from tcptrace.tracer.probes import PROBES
+from tcptrace.tracer.schema import KIND, STATES
 
-from .duo import Duo
+from .duo import PORT, Duo
 from .lab import Lab
 from .scenarios import orderly
+from .sockets import mapped
+
+TYPED = sum(len(probe.programs) for probe in PROBES if probe.typed)
+
+
+#: Of the client, which closes first, and of the server, from ESTABLISHED on.
+CLOSED = [
+    [("ESTABLISHED", "FIN_WAIT_1"), ("FIN_WAIT_1", "FIN_WAIT_2"), ("FIN_WAIT_2", "CLOSE")],
+    [("ESTABLISHED", "CLOSE_WAIT"), ("CLOSE_WAIT", "LAST_ACK"), ("LAST_ACK", "CLOSE")],
+]
 
 
 @pytest.mark.filterwarnings("ignore:not a bytes object")  # bcc's, of a file's name
+@pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("typed", [True, False])
-def test_time_wait_is_seen_either_way(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, typed: bool
+def test_a_close_is_seen_either_way(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, typed: bool, family: int
 ) -> None:
-    attach, attached = loader.attach_typed, []
+    attach, attached = loader.attach, []
 
-    def attach_typed(*arguments: Any) -> int:
-        if not typed:
+    def counted(name: str, instructions: bytes, tracepoint: str, type_id: int | None = None) -> int:
+        if type_id is not None and not typed:
             raise OSError("as the verifier of an older kernel would")
-        attached.append(attach(*arguments))
-        return attached[-1]
+        descriptor = attach(name, instructions, tracepoint, type_id)
+        attached.append(type_id is not None)
+        return descriptor
 
-    monkeypatch.setattr(loader, "attach_typed", attach_typed)
+    monkeypatch.setattr(loader, "attach", counted)
     # In this process instead of one of its own.
     monkeypatch.setattr(
         capture, "_load", lambda *maps: loader.load(dict(zip(loader.MAPS, maps, strict=True)))
     )
-    duo = Duo(lab)
+    duo = Duo(lab, family=family)
+    inodes = [duo.pair.client.inode, duo.pair.server.inode]
     own = capture.Capture.start()
     try:
-        assert all(probe["attached"] for probe in own.probes.values()), own.probes
-        assert len(attached) == (3 if typed else 0)
-        orderly(*duo.connect())
-        kinds: list[int] = []
+        assert all(own.probes[probe.name]["attached"] for probe in PROBES if probe.typed)
+        assert sum(attached) == (TYPED if typed else 0)
+        near, far = duo.connect()
+        orderly(near, far)
+        batches: list[np.ndarray] = []
         end = time.monotonic() + 60
-        while KIND["timewait_start"] not in kinds and time.monotonic() < end:
+        while _of_kind(batches, "timewait_start") < 1 and time.monotonic() < end:
             events = own.read()
-            inodes = [duo.pair.client.inode, duo.pair.server.inode]
-            kinds += events["kind"][np.isin(events["netns"], inodes)].tolist()
+            batches.append(events[np.isin(events["netns"], inodes)])
             time.sleep(0.05)
-        assert kinds.count(KIND["timewait_start"]) == 1
     finally:
         own.close()
+    events = np.concatenate(batches)
+    events = events[np.isin(events["netns"], inodes)]
+    assert np.count_nonzero(events["kind"] == KIND["timewait_start"]) == 1
+    addresses = [mapped(ip_address(each)) for each in duo.pair.both(family)]
+    for inode, ports, (local, remote), closed in (
+        (inodes[0], (near.port, PORT), addresses, CLOSED[0]),
+        (inodes[1], (PORT, near.port), addresses[::-1], CLOSED[1]),
+    ):
+        mine = events[(events["netns"] == inode) & (events["kind"] == KIND["state"])]
+        mine = mine[(mine["local_port"] == ports[0]) & (mine["remote_port"] == ports[1])]
+        steps = zip(mine["old_state"].tolist(), mine["new_state"].tolist(), strict=True)
+        assert [(STATES[old], STATES[new]) for old, new in steps][-3:] == closed
+        mine = mine[-3:]
+        assert set(mine["family"].tolist()) == {family}
+        assert {each.tobytes() for each in mine["local_address"]} == {local}
+        assert {each.tobytes() for each in mine["remote_address"]} == {remote}
+        # The peer's FIN had come: bits and sk_err (0) are read from the socket, too.
+        assert mine["detail"][:-1].tolist() == [0, 0]
+        assert mine["detail"][-1] & ~2 == 1
+
+
+def _of_kind(batches: list[np.ndarray], kind: str) -> int:
+    return sum(int(np.count_nonzero(events["kind"] == KIND[kind])) for events in batches)

@@ -91,7 +91,7 @@ def test_bcc_is_imported_in_one_file_only() -> None:
         for path in TRACER + ANALYSIS
         if any(name.split(".")[0] == "bcc" for name in imported(path))
     ]
-    assert users == ["tracer/loader.py"]
+    assert users == ["tracer/compiled.py"]
 
 
 def test_wheel_holds_every_module(wheel: set[str]) -> None:

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 #: again: `--all` runs them, too.
 FAST = (
     "test_witness",
+    "test_typed",
     "test_close",
     "test_time_wait_ends",
     "test_close_simultaneous",
