@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyarrow._compute import call_function
 
 from tcptrace.tracer.layout import EVENT
 from tcptrace.tracer.schema import KIND, KINDS, SCHEMA, STATES
@@ -42,7 +43,8 @@ def _codes(values: np.ndarray, names: Any) -> Any:
 
 def _comm(column: np.ndarray) -> Any:
     """Decode each distinct name once; bytes that are no UTF-8 are escaped."""
-    encoded = _numbers(column, pa.binary(column.itemsize)).dictionary_encode()
+    raw = _numbers(column, pa.binary(column.itemsize))
+    encoded = call_function("dictionary_encode", [raw])
     names = _strings(
         value.partition(b"\0")[0].decode("utf-8", "backslashreplace")
         for value in encoded.dictionary.to_pylist()
