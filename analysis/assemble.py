@@ -169,6 +169,7 @@ class Rows:
             (tw.EXPIRED, how.TIMED_OUT),
             (tw.RESET, how.RESET),
             (tw.KILLED, how.UNKNOWN),
+            (tw.UNKNOWN, how.UNKNOWN),
         ):
             result[self.half_closed & (self.wait_end == end)] = outcome
         return result

@@ -8,7 +8,7 @@ import pandas as pd
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.order import order_within
 from tcptrace.analysis.view import Slice, View, per_slice
-from tcptrace.analysis.watched import time_wait_watched
+from tcptrace.analysis.watched import TIMEWAIT_COUNTERS, lacks, time_wait_watched
 from tcptrace.tracer.schema import KIND
 
 #: A re-arm of a timewait socket's timer is a cancel and a start within one function
@@ -33,7 +33,8 @@ def completeness(view: View) -> dict[str, Any]:
 
     ``lost``: events the kernel made that are not in the file. ``counters``: per
     counter what was ``recorded`` there and what the ``kernel`` counted; None where
-    unknown: the counters or the namespace are not in the file, or filters left
+    unknown: the counters or the namespace are not in the file, an older kernel counts
+    TIME_WAITs only as they end, or filters left
     connections out on purpose (``filtered``); ``comparable`` says if they can be.
     """
     recording = view.recording
@@ -48,6 +49,8 @@ def completeness(view: View) -> dict[str, Any]:
         slices = _recorded_counts(view)
         recorded |= {name: sum(each[name] for each in slices) for name in slices[0]}
         recorded["estab_resets"] = recording.found.broken[int(netns)]
+    if lacks(recording.header, TIMEWAIT_COUNTERS):
+        kernel["timewait_sockets"] = None  # what it counts are those that expired
     if not time_wait_watched(recording.header):
         recorded |= dict.fromkeys(_OF_TIME_WAIT)
     return {

@@ -19,6 +19,7 @@ from tcptrace.analysis.reconstruct import Reconstruction
 from tcptrace.analysis.snapshots import match, snapshot_rows
 from tcptrace.analysis.timewait import find_time_waits, jiffy_rate
 from tcptrace.analysis.tuples import last_before, tuple_ids
+from tcptrace.analysis.watched import TIMEWAIT_RESETS, lacks
 from tcptrace.tracer.schema import STATES
 
 _ROLES = ("client", "server", "unknown")
@@ -95,7 +96,8 @@ def assemble(part: Part, header: dict[str, Any], observed: Observed) -> Tables:
         recorded = last_before(life_ids, lives.first, wait_ids, events.time[wait_rows]) >= 0
         wait_rows, wait_ids = wait_rows[~recorded], wait_ids[~recorded]
     hz = jiffy_rate(part.timers, header.get("hz"))
-    waits = find_time_waits(events, wait_rows, wait_ids, lives, life_ids, hz)
+    told = not lacks(header, TIMEWAIT_RESETS)
+    waits = find_time_waits(events, wait_rows, wait_ids, lives, life_ids, hz, resets_told=told)
     snapshots = match(events, seen_rows, seen_ids, lives, life_ids, part.connecting)
     assembled = Rows(events, lives, waits, snapshots, header, observed)
     connections = _connections(assembled)

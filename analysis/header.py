@@ -132,6 +132,7 @@ _TYPES: dict[str, Callable[[object], bool]] = {
     "events": _integer,
     "lost": _integer,
     "probes": _mapping_of(_probe),
+    "lacks": lambda value: isinstance(value, list) and all(map(_text, value)),
     "reset_reasons": _mapping_of(_text),
     "sysctl": _mapping_of(lambda value: value is None or isinstance(value, str | int)),
     "mib": _mapping_of(_mapping_of(_integer)),

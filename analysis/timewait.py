@@ -98,12 +98,15 @@ def find_time_waits(
     lives: Lives,
     life_ids: np.ndarray,
     hz: int | None,
+    *,
+    resets_told: bool = True,
 ) -> TimeWaits:
     """Group the events of timewait sockets (from ``split_rows``) into lives.
 
     ``row_ids``, ``life_ids``: tuple ids of ``rows`` and of ``lives``, in one numbering.
     A timewait socket has its four-tuple to itself, so that, and not its address, is
-    what its events are sorted by: a snapshot's rows have no address.
+    what its events are sorted by: a snapshot's rows have no address. ``resets_told``: False
+    where the kernel does not tell of the resets they send: only in FIN_WAIT_2 do they.
     """
     rows_first = stable_order(rows)
     rows, row_ids = rows[rows_first], row_ids[rows_first]
@@ -152,6 +155,8 @@ def find_time_waits(
         asked=kind[last] == KIND["existing"],
     )
     _name_early_ends(waits, events, all_rows[signs], all_ids[signs], lives, life_ids)
+    if not resets_told:
+        waits.end[(waits.end == KILLED) & ~waits.in_time_wait] = UNKNOWN
     return waits
 
 

@@ -44,7 +44,7 @@ class Capture:
     """The kernel's events, from :meth:`start` until :meth:`close`.
 
     ``probes``: name to ``{"attached": bool, "reason": str | None}``.
-    ``notes``: smaller things this kernel cannot tell, in words.
+    ``lacks``: smaller things this kernel cannot tell, name to words.
     ``reset_reasons``: enum sk_rst_reason of this kernel, number to name.
     ``clock_offset_ns``: CLOCK_MONOTONIC to UTC, constant for this capture.
     """
@@ -53,7 +53,7 @@ class Capture:
         self, answer: dict[str, Any], tracepoints: list[int], ring: RingReader, lost: mmap.mmap
     ) -> None:
         self.probes: dict[str, dict[str, Any]] = answer["probes"]
-        self.notes: list[str] = answer["notes"]
+        self.lacks: dict[str, str] = answer["lacks"]
         self.reset_reasons: dict[str, str] = answer["reset_reasons"]
         self.clock_offset_ns = monotonic_to_utc_ns()
         self._tracepoints = tracepoints

@@ -118,7 +118,8 @@ def make_header(
         "filters": filters,
         "buffer_size": buffer_size,
         "probes": capture.probes,
-        "notes": capture.notes,
+        "lacks": list(capture.lacks),
+        "notes": list(capture.lacks.values()),
         "reset_reasons": capture.reset_reasons,
         "sysctl": {name: _text(f"/proc/sys/net/ipv4/{name}") for name in _SYSCTLS},
     }

@@ -2,7 +2,7 @@
 
 ``python -m tcptrace.tracer.loader SOCKET EVENTS LOST CANCELLED MARKS`` is started by
 :mod:`tcptrace.tracer.capture` with inherited file descriptors: a Unix socket and the
-maps. It answers with one message on the socket: a JSON object (``probes``, ``notes``,
+maps. It answers with one message on the socket: a JSON object (``probes``, ``lacks``,
 ``reset_reasons`` or ``error``) and the descriptors of the attached tracepoints. Then it
 ends, and LLVM's 100 MB end with it.
 """
@@ -83,7 +83,7 @@ def load(maps: dict[str, int]) -> tuple[dict[str, Any], list[int]]:
         statuses[probe.name] = {"attached": reason is None, "reason": reason}
     answer = {
         "probes": statuses,
-        "notes": facts.notes,
+        "lacks": facts.lacks,
         "reset_reasons": facts.reset_reasons,
     }
     return answer, tracepoints

@@ -55,13 +55,13 @@ _COMMON_LIMIT = 128
 @dataclass
 class KernelFacts:
     """``defines``: -D names and values; ``missing``: per family (``timewait``,
-    ``reset``, ``error``) why it cannot be had; ``notes``: smaller losses, in words;
+    ``reset``, ``error``) why it cannot be had; ``lacks``: smaller losses, name to words;
     ``reset_reasons``: enum sk_rst_reason, value to name, empty before Linux 6.10.
     """  # noqa: D205
 
     defines: dict[str, int] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    lacks: dict[str, str] = field(default_factory=dict)
     reset_reasons: dict[int, str] = field(default_factory=dict)
 
 
@@ -96,6 +96,11 @@ def kernel_facts(btf: Btf) -> KernelFacts:
             "this kernel's struct sock is laid out in a way tcptrace does not know"
         )
     facts.defines |= state | {"SOCK_DONE": done, "SOCK_DEAD": dead, "COMMON_SIZE": -(-end // 8) * 8}
+    # As long as a timewait socket knew which counter was its, that was for its end.
+    if btf.offset("inet_timewait_sock.tw_kill") is not None:
+        facts.lacks["timewait_counters"] = (
+            "the kernel counts a TIME_WAIT when it expires, not when it begins (Linux 5.17)"
+        )
     _timewait(btf, facts)
     _reset(btf, facts)
     _error(btf, facts)
@@ -127,7 +132,7 @@ def _timewait(btf: Btf, facts: KernelFacts) -> None:
     facts.defines |= {"HAVE_TIMEWAIT": 1, "TIMEWAIT_HANDLER": symbols["tw_timer_handler"]}
     request, missing = _resolve(btf, _REQUEST)
     if missing or "reqsk_timer_handler" not in symbols:
-        facts.notes.append("a TIME_WAIT reused by an incoming SYN is told by time alone")
+        facts.lacks["reuse_by_syn"] = "a TIME_WAIT reused by an incoming SYN is told by time alone"
     else:
         facts.defines |= request | {"REQUEST_HANDLER": symbols["reqsk_timer_handler"]}
 
@@ -146,10 +151,10 @@ def _reset(btf: Btf, facts: KernelFacts) -> None:
             value: name.removeprefix("SK_RST_REASON_").lower() for name, value in reasons.items()
         }
     else:
-        facts.notes.append("resets carry no reason (Linux 6.10)")
+        facts.lacks["reset_reasons"] = "resets carry no reason (Linux 6.10)"
     # Once it has a format of its own it fires for every reset, before for full sockets only.
     if btf.offset("trace_event_raw_tcp_send_reset.state") is None:
-        facts.notes.append(
+        facts.lacks["timewait_resets"] = (
             "resets sent by a timewait socket, or for no socket, are not told (Linux 6.10)"
         )
 

@@ -142,7 +142,7 @@ def _tracepoints(*, privileged: bool) -> Iterator[Check]:
             lost=probe.without,
             fix=fix or "a newer kernel",
         )
-    for note in facts.notes if privileged else ():
+    for note in facts.lacks.values() if privileged else ():
         yield Check("note", True, note, required=False)
 
 

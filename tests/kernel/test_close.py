@@ -67,9 +67,9 @@ def facts(row: Any) -> tuple[Any, ...]:
 
 def untold(run: Run, name: str, row: Any) -> bool:
     """Whether a timewait socket's reset ended it, on a kernel that does not tell of those."""
-    notes = run.rows.recording.header["notes"]
+    lacks = run.rows.recording.header["lacks"]
     return (
-        any("sent by a timewait socket" in note for note in notes)
+        "timewait_resets" in lacks
         and name.startswith("data_after")
         and facts(row)[1:] == ("unknown", "local")
     )

@@ -55,4 +55,5 @@ def test_two_thousand_at_once_are_all_told(lab: Lab) -> None:
     assert None not in {row["conversation"] for row in own}
     waits = rows.time_wait(space)
     assert len(waits) == MANY
-    assert sum(after[name] - before[name] for name in ("TW", "TWKilled")) == MANY
+    if "timewait_counters" not in rows.recording.header["lacks"]:  # /proc said so already
+        assert sum(after[name] - before[name] for name in ("TW", "TWKilled")) == MANY

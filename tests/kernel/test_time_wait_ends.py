@@ -206,7 +206,10 @@ def test_fin_wait_2_answered_by_reset_is_not_time_wait(lab: Lab) -> None:
     recorder.stop()
     rows = Rows(recorder.read())
     own = rows.of(duo.pair.client)
-    assert ends(own) == {"reset": REPEATS}
+    # Before Linux 6.10 the kernel does not tell of the resets that a timewait socket sends.
+    told = "timewait_resets" not in rows.recording.header["lacks"]
+    assert ends(own) == {"reset" if told else None: REPEATS}
+    assert {row["outcome"] for row in own} == {"reset" if told else "unknown"}
     assert {row["time_wait_began"] for row in own} == {None}
     assert all(row["fin_wait_2_s"] > 0 for row in own)
     assert not rows.time_wait(duo.pair.client)
@@ -227,6 +230,7 @@ def test_skipped_when_there_is_no_room(lab: Lab, room: int) -> None:
         near.read_to_end()
         duo.pair.client.wait_for(FIN_WAIT_1=0, FIN_WAIT_2=0)
         near.close()
+    duo.pair.client.wait_for(TIME_WAIT=room)
     recorder.stop()
     kernel = grown(duo.pair.client, before)
     assert kernel["TCPTimeWaitOverflow"] == REPEATS - room
@@ -236,7 +240,9 @@ def test_skipped_when_there_is_no_room(lab: Lab, room: int) -> None:
         ["open"] * room + ["skipped"] * (REPEATS - room)
     )
     assert {row["outcome"] for row in own} == {"finished"}
-    assert len(rows.time_wait(duo.pair.client)) == room == kernel["TW"] + kernel["TWKilled"]
+    assert len(rows.time_wait(duo.pair.client)) == room
+    if "timewait_counters" not in rows.recording.header["lacks"]:
+        assert kernel["TW"] + kernel["TWKilled"] == room
 
 
 def test_open_at_the_end_of_the_recording(lab: Lab) -> None:

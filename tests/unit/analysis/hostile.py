@@ -48,7 +48,16 @@ VALUES: tuple[Any, ...] = (
 
 HEADER_FIELDS = (
     *("format", "version", "host", "boot_id", "kernel", "arch", "cpus", "netns", "hz", "started"),
-    *("clock_offset_ns", "command", "filters", "buffer_size", "probes", "notes", "reset_reasons"),
+    *(
+        "clock_offset_ns",
+        "command",
+        "filters",
+        "buffer_size",
+        "probes",
+        "lacks",
+        "notes",
+        "reset_reasons",
+    ),
     *("sysctl", "mib", "names"),
 )
 BATCH_FIELDS = (

@@ -102,6 +102,7 @@ class Story:
     rows: list[dict[str, Any]] = field(default_factory=list)
     next_address: int = 0xFFFF888000000000
     reset_reasons: dict[str, str] = field(default_factory=dict)
+    lacks: list[str] = field(default_factory=list)
 
     @property
     def jiffy(self) -> int:
@@ -181,6 +182,7 @@ class Story:
             "started": pd.Timestamp(START, tz="UTC").isoformat(),
             "probes": dict.fromkeys(TIMERS, probe),
             "reset_reasons": self.reset_reasons,
+            "lacks": self.lacks,
         }
 
     @property

@@ -30,8 +30,8 @@ def timers(*rows):
     )
 
 
-def compare(events, **about):
-    header = {**HEADER, "netns": NETNS, "mib": BEFORE}
+def compare(events, lacks=(), **about):
+    header = {**HEADER, "netns": NETNS, "mib": BEFORE, "lacks": list(lacks)}
     seen = view(CLIENT, SERVER, header=header, final={"mib": AFTER}, events=events, **about)
     return completeness(seen)
 
@@ -42,6 +42,12 @@ def test_recorded_and_counted_are_put_side_by_side():
     assert found["counters"]["active_opens"] == {"recorded": 1, "kernel": 1}
     assert found["counters"]["passive_opens"] == {"recorded": 1, "kernel": 1}
     assert found["counters"]["timewait_sockets"] == {"recorded": 2, "kernel": 2}
+    assert found["counters"]["time_wait_skipped"] == {"recorded": 0, "kernel": 0}
+
+
+def test_where_the_kernel_counts_time_waits_as_they_end_they_are_not_compared():
+    found = compare(timers((1, "timewait_start", 1)), lacks=["timewait_counters"])
+    assert found["counters"]["timewait_sockets"] == {"recorded": 1, "kernel": None}
     assert found["counters"]["time_wait_skipped"] == {"recorded": 0, "kernel": 0}
 
 

@@ -306,6 +306,22 @@ def test_an_orphan_killed_in_fin_wait_2_has_no_known_outcome() -> None:
     assert ended(wait) == ("killed", "unknown", "local", None)
 
 
+def test_where_its_resets_are_not_told_nothing_says_what_ended_an_orphan() -> None:
+    wait = after_orphan()
+    wait.story.lacks.append("timewait_resets")
+    wait.story.after(1)
+    wait.cancel(by=KILLER)
+    assert ended(wait) == (None, "unknown", "local", None)
+
+
+def test_where_its_resets_are_not_told_a_time_wait_is_killed_all_the_same() -> None:
+    wait = after_direct()
+    wait.story.lacks.append("timewait_resets")
+    wait.story.after(1)
+    wait.cancel(by=KILLER)
+    assert ended(wait) == ("killed", "finished", "local", 0)
+
+
 def test_without_a_timer_the_time_wait_was_skipped() -> None:
     story = Story()
     closer(story).gone(fin=True)

@@ -4,7 +4,7 @@ from typing import Any, cast
 from tcptrace.tracer.capture import Capture
 from tcptrace.tracer.ring import RingReader
 
-ANSWER: dict[str, Any] = {"probes": {}, "notes": [], "reset_reasons": {}}
+ANSWER: dict[str, Any] = {"probes": {}, "lacks": {}, "reset_reasons": {}}
 
 
 def test_lost_is_the_sum_over_all_cpus() -> None:

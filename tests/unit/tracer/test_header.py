@@ -18,7 +18,7 @@ from tcptrace.tracer.header import kernel_counters, make_header, recording_time,
 class FakeCapture:
     clock_offset_ns = 1_700_000_000_000_000_000
     probes = {"sock:inet_sock_set_state": {"attached": True, "reason": None}}  # noqa: RUF012
-    notes: list[str] = []  # noqa: RUF012
+    lacks: dict[str, str] = {}  # noqa: RUF012
     reset_reasons: dict[str, str] = {}  # noqa: RUF012
 
 
@@ -27,7 +27,7 @@ def test_header_has_all_that_is_promised_and_is_json() -> None:
     made = json.loads(json.dumps(made))
     promised = (
         "format version host boot_id kernel arch hz started clock_offset_ns command filters "
-        "probes sysctl mib netns reset_reasons notes"
+        "probes sysctl mib netns reset_reasons lacks notes"
     )
     assert set(promised.split()) <= set(made)
     assert made["command"] == ["sleep", "1"]
