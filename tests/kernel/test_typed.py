@@ -79,9 +79,10 @@ def test_a_close_is_seen_either_way(
         assert set(mine["family"].tolist()) == {family}
         assert {each.tobytes() for each in mine["local_address"]} == {local}
         assert {each.tobytes() for each in mine["remote_address"]} == {remote}
-        # The peer's FIN had come: bits and sk_err (0) are read from the socket, too.
+        # Bits and sk_err (0) are read from the socket, too: its program had closed it, and the
+        # server's peer, too. The client's may have waited on for the FIN as a timewait socket.
         assert mine["detail"][:-1].tolist() == [0, 0]
-        assert mine["detail"][-1] & ~2 == 1
+        assert mine["detail"][-1] in ((2, 3) if inode == inodes[0] else (3,))
 
 
 def _of_kind(batches: list[np.ndarray], kind: str) -> int:
