@@ -92,7 +92,7 @@ validate-vagrant:  ## does Vagrant understand the Vagrantfile, for libvirt and f
 	@.ci/debian-packages $(VAGRANT_PACKAGES)
 	@tests/vagrant/validate.sh
 
-test-vagrant: setup  ## `vagrant up`, every demo, `vagrant destroy` in emulated machines (an hour)
+test-vagrant: setup  ## `vagrant up`, every demo, `vagrant destroy` in emulated machines (20 minutes)
 	@.ci/debian-packages $(HYPERVISOR_PACKAGES)
 	@$(AS_ROOT) $(BIN)/python tests/vagrant/run.py
 
