@@ -81,7 +81,7 @@ def load(path: Path, into: Reconstruction) -> dict[str, Any]:
     safe = safe_part(source.bytes)
     stream = pa.BufferReader(safe)
     try:
-        reader = pa.ipc.open_stream(stream, memory_pool=pa.system_memory_pool())
+        reader = pa.ipc.open_stream(stream)
     except (pa.ArrowException, OSError, EOFError) as error:
         _check_beginning(path, error)
         return _parts({}, _Progress(into), "the file is cut off within its header")
