@@ -114,7 +114,7 @@ def boot(
         *("-smp", str(machine.cpus), *_clock(machine)),
         *("-m", f"{machine.memory},slots=2,maxmem={room + 1024}M"),
         *("-kernel", str(kernel.image), "-initrd", str(kernel.initramfs)),
-        *("-append", f"console={architecture.consoles[0]} quiet panic=-1 mitigations=off"),
+        *("-append", f"console={architecture.consoles[0]} quiet panic=-1 {architecture.boot}"),
         *("-serial", f"file:{console}", "-chardev", f"file,id=output,path={output}"),
         *("-device", f"{architecture.serial},chardev=output"),
     ]
