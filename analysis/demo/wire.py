@@ -6,6 +6,7 @@ segments it drops, holds up or repeats, so that nothing depends on luck.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from threading import Lock
 
 from tcptrace.analysis.demo.capture import Capture, Fate, Match, Side, Sighting, now, other
 from tcptrace.analysis.demo.link import KEPT, give_address
@@ -63,6 +64,8 @@ class Wire(Capture):
     ) -> None:
         super().__init__()
         self._rules: list[Rule] = []
+        #: Held from a segment's arrival until it is told of.
+        self._arriving = Lock()
         self._ends: dict[Side, LinkEnd] = {}
         try:
             for side, host in hosts.items():
@@ -80,6 +83,11 @@ class Wire(Capture):
         """Remove the devices; nothing may be carried any more."""
         for end in self._ends.values():
             end.close()
+
+    def find(self, match: Match) -> list[Sighting]:
+        """Give what matches of all segments that a program can know of."""
+        with self._arriving:
+            return super().find(match)
 
     def drop(self, match: Match, times: int | None = None) -> Rule:
         """Lose the segments that match: the first ``times`` of them, or all."""
@@ -133,10 +141,11 @@ class Wire(Capture):
                 self._catch(rule, sighting, packet)
             else:
                 sighting.arrived = time
-        if rule is None:
-            self._write(other(side), packet)
-        # Only now: whoever waits for it may rely on its having arrived.
-        self.add(sighting)
+        with self._arriving:
+            if rule is None:
+                self._write(other(side), packet)
+            # Only now: whoever waits for it may rely on its having arrived.
+            self.add(sighting)
 
     def _catch(self, rule: Rule, sighting: Sighting, packet: bytes) -> None:
         sighting.fate = rule.fate
