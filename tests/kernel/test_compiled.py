@@ -13,7 +13,6 @@ from tcptrace.tracer.btf import Btf
 from tcptrace.tracer.compiled import MAPS, compiled, with_maps
 from tcptrace.tracer.offsets import kernel_facts
 
-pytestmark = pytest.mark.filterwarnings("ignore:not a bytes object")  # bcc's, of a file's name
 NAMES = ("set_state", "set_state_again")
 
 

@@ -27,7 +27,6 @@ CLOSED = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:not a bytes object")  # bcc's, of a file's name
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("typed", [True, False])
 def test_a_close_is_seen_either_way(
