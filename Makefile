@@ -104,6 +104,7 @@ install: packages  ## put `tcptrace` on root's PATH, for `sudo tcptrace record`
 	@rm -rf build/lib build/wheel
 	@$(INSTALLED)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir=build/wheel .
 	@umask 022; $(SUDO) $(INSTALLED)/bin/pip install --quiet --disable-pip-version-check build/wheel/*.whl
+	@$(SUDO) mkdir -p $(PREFIX)/bin
 	@$(SUDO) ln -sfn $(INSTALLED)/bin/tcptrace $(PREFIX)/bin/tcptrace
 	@$(PREFIX)/bin/tcptrace --version
 
