@@ -40,6 +40,14 @@ struct common {
 #define READ(to, base, offset) \
 	bpf_probe_read_kernel(&(to), sizeof(to), (const void *)((__u64)(base) + (offset)))
 
+/* The same of a program's own argument, in a program that is attached typed where
+ * the verifier knows the argument's type (tracer/bpf.py): there read as it is. */
+#ifdef TYPED
+#define GET(to, base, offset) ((to) = *(typeof(to) *)((base) + (offset)))
+#else
+#define GET(to, base, offset) READ(to, base, offset)
+#endif
+
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define NETWORK16(value) __builtin_bswap16(value)
 #define NETWORK32(value) __builtin_bswap32(value)
@@ -136,15 +144,6 @@ INLINE void fill_lost_port(struct event *event, __u64 sk)
 		READ(sport, sk, OFFSET_INET_SPORT);
 		event->local_port = from_network16(sport);
 	}
-}
-
-INLINE int is_tcp(__u64 sk)
-{
-	__u16 protocol = 0;
-
-	/* The state tracepoint fires for MPTCP (262) and SCTP too. */
-	READ(protocol, sk, OFFSET_SK_PROTOCOL);
-	return protocol == PROTOCOL_TCP;
 }
 
 #endif

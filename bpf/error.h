@@ -5,6 +5,14 @@
 
 #include "emit.h"
 
+INLINE int is_tcp(__u64 sk)
+{
+	__u16 protocol = 0;
+
+	READ(protocol, sk, OFFSET_SK_PROTOCOL);
+	return protocol == PROTOCOL_TCP;
+}
+
 INLINE int on_error_report(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 sk = ctx->args[0];

@@ -5,15 +5,7 @@
 
 #include "emit.h"
 
-/* What a state event needs from its socket. Where the verifier knows the socket's
- * type (tracer/bpf.py), read as it is: 339 to 361 ns an event instead of 409 to 513,
- * both kinds attached at once. */
-#ifdef TYPED
-#define GET(to, base, offset) ((to) = *(typeof(to) *)((base) + (offset)))
-#else
-#define GET(to, base, offset) READ(to, base, offset)
-#endif
-
+/* Typed: 339 to 361 ns an event instead of 409 to 513, both kinds attached at once. */
 INLINE void fill_state_tuple(struct event *event, __u64 sk)
 {
 #ifdef TYPED

@@ -73,11 +73,10 @@ def with_maps(instructions: bytes, maps: Mapping[str, int]) -> bytes:
 
 def _key(options: Iterable[str]) -> str:
     """Name what is compiled: other sources, another kernel or another bcc have other names."""
+    digest = hashlib.sha256("\n".join(options).encode())
     bcc = find_spec("bcc")
-    if bcc is None or bcc.origin is None:
-        raise PreflightError(NO_BCC)
-    of_bcc = f"{bcc.origin} {Path(bcc.origin).stat().st_mtime_ns}"
-    digest = hashlib.sha256("\n".join([*options, of_bcc]).encode())
+    if bcc and bcc.origin:
+        digest.update(f"{bcc.origin} {Path(bcc.origin).stat().st_mtime_ns}".encode())
     for source in sorted(SOURCES.rglob("*.[ch]")):
         digest.update(source.read_bytes())
     return digest.hexdigest()

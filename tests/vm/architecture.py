@@ -9,9 +9,8 @@ from dataclasses import dataclass
 class Architecture:
     """``name``: Debian's. ``qemu``: the emulator. ``machine``: its options. ``boot``: what its
     kernels are told. ``serial``: the device that is its second serial port. ``consoles``: what
-    the guest calls the two. ``pmem``:
-    whether the guest can have file systems in memory. ``wheels``: pip's platforms, the newest
-    first.
+    the guest calls the two. ``pmem``: whether the guest can have file systems in memory.
+    ``wheels``: pip's platforms, the newest first.
     """
 
     name: str
