@@ -52,10 +52,8 @@ class _Programs:
 
     def attach(self, probe: Probe) -> list[int]:
         """Attach what a probe consists of; give the descriptors that keep it attached."""
-        if not probe.typed:
-            return self._attach(probe, self._typed, None)
-        type_id = self._btf.tracepoint(probe.tracepoint)
-        if type_id is not None:
+        type_id = self._btf.tracepoint(probe.tracepoint) if probe.typed else None
+        if type_id is not None or not probe.typed:
             with contextlib.suppress(OSError):
                 return self._attach(probe, self._typed, type_id)
         # A kernel whose verifier does not take it.

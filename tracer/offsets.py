@@ -4,6 +4,7 @@ Everything is found by feature: a structure member, an enumeration, a tracepoint
 arguments, a symbol. Nothing depends on a version.
 """
 
+import sys
 from dataclasses import dataclass, field
 
 from tcptrace.tracer.btf import Btf
@@ -31,6 +32,15 @@ _STATE = {
     "OFFSET_SK_ERR": "sock.sk_err",
     "OFFSET_INET_SPORT": "inet_sock.inet_sport",
     "OFFSET_NET_INUM": "net.ns.inum",
+}
+#: What the helpers bpf_get_current_*() give, for programs that may read a task as it is.
+_TASK = {
+    "OFFSET_TASK_TGID": "task_struct.tgid",
+    "OFFSET_TASK_COMM": "task_struct.comm",
+    "OFFSET_TASK_CGROUPS": "task_struct.cgroups",
+    "OFFSET_CSS_SET_CGROUP": "css_set.dfl_cgrp",
+    "OFFSET_CGROUP_NODE": "cgroup.kn",
+    "OFFSET_NODE_ID": "kernfs_node.id",
 }
 _TIMEWAIT = {
     "OFFSET_TW_TIMER": "inet_timewait_sock.tw_timer",
@@ -101,10 +111,19 @@ def kernel_facts(btf: Btf) -> KernelFacts:
         facts.lacks["timewait_counters"] = (
             "the kernel counts a TIME_WAIT when it expires, not when it begins (Linux 5.17)"
         )
+    _task(btf, facts)
     _timewait(btf, facts)
     _reset(btf, facts)
     _error(btf, facts)
     return facts
+
+
+def _task(btf: Btf, facts: KernelFacts) -> None:
+    """Where the helpers do as well: nothing is missing without."""
+    offsets, missing = _resolve(btf, _TASK)
+    helper = btf.enumerator("bpf_func_id", "BPF_FUNC_get_current_task_btf")  # Linux 5.11
+    if helper is not None and not missing and sys.byteorder == "little":
+        facts.defines |= offsets | {"CURRENT_TASK": helper}
 
 
 def _timewait(btf: Btf, facts: KernelFacts) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from ipaddress import ip_address
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tcptrace.tracer import capture, loader
+from tcptrace.tracer.owners import Cgroups
 from tcptrace.tracer.probes import PROBES
 from tcptrace.tracer.schema import KIND, STATES
 
@@ -83,6 +85,26 @@ def test_a_close_is_seen_either_way(
         # server's peer, too. The client's may have waited on for the FIN as a timewait socket.
         assert mine["detail"][:-1].tolist() == [0, 0]
         assert mine["detail"][-1] in ((2, 3) if inode == inodes[0] else (3,))
+    # The task, which typed programs read by themselves. It was python before it had this name.
+    for program, inode, state in (
+        (duo.client, inodes[0], "SYN_SENT"),
+        (duo.client, inodes[0], "FIN_WAIT_1"),
+        (duo.server, inodes[1], "LAST_ACK"),
+    ):
+        made = (events["netns"] == inode) & (events["new_state"] == STATES.index(state))
+        task = events[made & (events["kind"] == KIND["state"])][0]
+        assert task["pid"] == program.pid
+        assert task["comm"] == program.name.encode()
+        assert task["cgroup"] == _control_group(program.pid)
+
+
+def _control_group(pid: int) -> int:
+    """Give the number of a process's control group, version 2, by the file system."""
+    paths = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    path = next(line for line in paths if line.startswith("0::")).removeprefix("0::")
+    point = Cgroups(Path("/proc/self/mountinfo").read_text()).point
+    assert point, "no control groups, version 2, are mounted"
+    return Path(point + path).stat().st_ino
 
 
 def _of_kind(batches: list[np.ndarray], kind: str) -> int:
