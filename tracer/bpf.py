@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tcptrace.tracer.errors import PreflightError
 
-MAP_ARRAY, MAP_PERCPU_ARRAY, MAP_RINGBUF = 2, 6, 27
+MAP_ARRAY, MAP_PERCPU_ARRAY, MAP_ARRAY_OF_MAPS, MAP_RINGBUF = 2, 6, 12, 27
 FLAG_MMAPABLE = 1 << 10
 
 _SYSCALL = {
@@ -21,7 +21,7 @@ _SYSCALL = {
     "s390x": 351,
     "ppc64le": 361,
 }
-_MAP_CREATE, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 5, 17
+_MAP_CREATE, _MAP_UPDATE_ELEM, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 2, 5, 17
 _PROG_RAW_TRACEPOINT, _PROG_TRACING, _TRACE_RAW_TP = 17, 26, 23
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -38,15 +38,31 @@ def _bpf(command: int, attributes: bytes) -> int:
     return result
 
 
-def create_map(kind: int, key: int, value: int, entries: int, flags: int, name: str) -> int:
+def create_map(
+    kind: int, key: int, value: int, entries: int, flags: int, name: str, inner: int = 0
+) -> int:
     """Create a BPF map and give its file descriptor (close-on-exec).
 
-    ``key`` and ``value`` are sizes in bytes. Raises ``OSError`` as bpf(2) does.
+    ``key`` and ``value`` are sizes in bytes. ``inner``: a map like those that it will hold.
+    Raises ``OSError`` as bpf(2) does.
     """
     attributes = struct.pack(
-        "=IIIIIII16s", kind, key, value, entries, flags, 0, 0, name.encode()
+        "=IIIIIII16s", kind, key, value, entries, flags, inner, 0, name.encode()
     ).ljust(128, b"\0")
     return _accounted(_MAP_CREATE, attributes)
+
+
+def array_of_maps(maps: list[int], name: str) -> int:
+    """Create a map that holds, by number, other maps, all alike; give its file descriptor.
+
+    A map may be in several places. Raises ``OSError`` as bpf(2) does.
+    """
+    array = create_map(MAP_ARRAY_OF_MAPS, 4, 4, len(maps), 0, name, maps[0])
+    for number, each in enumerate(maps):
+        key, value = ctypes.c_uint32(number), ctypes.c_uint32(each)
+        places = ctypes.addressof(key), ctypes.addressof(value)
+        _bpf(_MAP_UPDATE_ELEM, struct.pack("=IIQQQ", array, 0, *places, 0).ljust(128, b"\0"))
+    return array
 
 
 def _accounted(command: int, attributes: bytes) -> int:

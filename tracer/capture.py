@@ -1,4 +1,4 @@
-"""Attached probes and the ring buffer they write to."""
+"""Attached probes and the ring buffers they write to."""
 
 import contextlib
 import json
@@ -18,6 +18,7 @@ from tcptrace.tracer.errors import PreflightError
 from tcptrace.tracer.layout import EVENT
 from tcptrace.tracer.probes import PROBES, REQUIRED
 from tcptrace.tracer.ring import RingReader
+from tcptrace.tracer.rings import Rings, ring_count
 
 #: About 645,000 events: more than a second of what two busy cores can make.
 BUFFER_SIZE = 64 << 20
@@ -50,14 +51,14 @@ class Capture:
     """
 
     def __init__(
-        self, answer: dict[str, Any], tracepoints: list[int], ring: RingReader, lost: mmap.mmap
+        self, answer: dict[str, Any], tracepoints: list[int], rings: Rings, lost: mmap.mmap
     ) -> None:
         self.probes: dict[str, dict[str, Any]] = answer["probes"]
         self.lacks: dict[str, str] = answer["lacks"]
         self.reset_reasons: dict[str, str] = answer["reset_reasons"]
         self.clock_offset_ns = monotonic_to_utc_ns()
         self._tracepoints = tracepoints
-        self._ring = ring
+        self._rings = rings
         self._lost_map = lost
         self._lost = np.frombuffer(lost, np.uint64)
 
@@ -65,13 +66,19 @@ class Capture:
     def start(cls, buffer_size: int = BUFFER_SIZE) -> Self:
         """Compile and attach every probe the kernel offers.
 
-        ``buffer_size``: bytes, a power of two and a multiple of the page size.
+        ``buffer_size``: bytes of all rings together, a power of two and at least a page.
         Raises :class:`PreflightError` if the state tracepoint cannot be had.
         """
         cpus = bpf.possible_cpus()
         with contextlib.ExitStack() as descriptors:
             try:
-                events = bpf.create_map(bpf.MAP_RINGBUF, 0, 0, buffer_size, 0, "events")
+                count = ring_count(buffer_size, cpus)
+                size = buffer_size // count
+                rings = []
+                for _ in range(count):
+                    rings.append(bpf.create_map(bpf.MAP_RINGBUF, 0, 0, size, 0, "events"))
+                    descriptors.callback(os.close, rings[-1])
+                events = bpf.array_of_maps([rings[cpu % count] for cpu in range(cpus)], "rings")
                 descriptors.callback(os.close, events)
                 flags = bpf.FLAG_MMAPABLE
                 lost = bpf.create_map(bpf.MAP_ARRAY, 4, 8, cpus, flags, "lost")
@@ -93,24 +100,28 @@ class Capture:
                     "Linux 5.8 or newer is needed"
                 ) from error
             answer, tracepoints = _load(events, lost, cancelled, marks)
-            size = -(-8 * cpus // mmap.PAGESIZE) * mmap.PAGESIZE
-            lost_map = mmap.mmap(lost, size, mmap.MAP_SHARED, mmap.PROT_READ)
-            return cls(answer, tracepoints, RingReader(events, buffer_size), lost_map)
+            pages = -(-8 * cpus // mmap.PAGESIZE)
+            lost_map = mmap.mmap(lost, pages * mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ)
+            readers = [RingReader(ring, size) for ring in rings]
+            return cls(answer, tracepoints, Rings(readers), lost_map)
 
     def read(self) -> np.ndarray:
-        """Take everything pending: a structured array of dtype ``EVENT``, maybe empty."""
-        return self._ring.read()
+        """Take what is pending: a structured array of dtype ``EVENT``, maybe empty.
+
+        Once detached, everything.
+        """
+        return self._rings.read(everything=not self._tracepoints)
 
     def forget(self) -> None:
         """Drop what is pending: made while the probes were attached one by one."""
-        self._ring.read()
+        self._rings.read(everything=True)
 
     def lost(self) -> int:
-        """Count the events for which the ring had no room, since the start.
+        """Count the events for which a ring had no room, since the start.
 
-        Once detached, also those in the ring that were not read.
+        Once detached, also those in the rings that were not read.
         """
-        unread = 0 if self._tracepoints else self._ring.pending()
+        unread = 0 if self._tracepoints else self._rings.pending()
         return int(self._lost.sum()) + unread
 
     def detach(self) -> None:
@@ -122,13 +133,13 @@ class Capture:
         while self._tracepoints:
             os.close(self._tracepoints.pop())
         until = time.monotonic() + _WRITTEN_WITHIN
-        while self._ring.busy() and time.monotonic() < until:
+        while self._rings.busy() and time.monotonic() < until:
             time.sleep(0.001)
 
     def close(self) -> None:
         """Detach the probes and free the buffer."""
         self.detach()
-        self._ring.close()
+        self._rings.close()
         del self._lost
         self._lost_map.close()
 

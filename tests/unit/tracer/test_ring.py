@@ -11,6 +11,7 @@ import pytest
 from tcptrace.tracer.capture import Capture
 from tcptrace.tracer.layout import EVENT
 from tcptrace.tracer.ring import RingReader
+from tcptrace.tracer.rings import Rings
 
 PAGE = mmap.PAGESIZE
 RECORD = 8 + EVENT.itemsize
@@ -26,25 +27,34 @@ class Ring:
         self.reader = RingReader(self.descriptor, PAGE)
         self.produced = 0
 
-    def put(self, busy: bool = False) -> None:
+    def put(self, busy: bool = False, time: int = 0, socket: int = 0) -> int:
+        """Append an event; give its number."""
+        number = self.produced // RECORD
         event = np.zeros(1, EVENT)
-        event["detail"] = self.produced // RECORD
+        event["detail"], event["time"], event["socket"] = number, time, socket
         record = struct.pack("=II", EVENT.itemsize | (BUSY if busy else 0), 0) + event.tobytes()
         start = self.produced % PAGE
         self._write(start, record[: PAGE - start])
         self._write(0, record[PAGE - start :])
         self.produced += RECORD
         os.pwrite(self.descriptor, struct.pack("=Q", self.produced), PAGE)
+        return number
 
     def finish(self, number: int) -> None:
         """Clear a record's busy bit."""
         self._write(number * RECORD % PAGE, struct.pack("=I", EVENT.itemsize))
 
+    def close(self) -> None:
+        self.reader.close()
+        os.close(self.descriptor)
+
     def _write(self, place: int, data: bytes) -> None:
         os.pwrite(self.descriptor, data, 2 * PAGE + place)
 
     def read(self) -> list[int]:
-        return [int(number) for number in self.reader.read()["detail"]]
+        events = self.reader.peek().copy().view(EVENT)
+        self.reader.release()
+        return [int(number) for number in events["detail"]]
 
     def consumed(self) -> int:
         position: int = struct.unpack("=Q", os.pread(self.descriptor, 8, 0))[0]
@@ -55,8 +65,7 @@ class Ring:
 def ring() -> Iterator[Ring]:
     made = Ring()
     yield made
-    made.reader.close()
-    os.close(made.descriptor)
+    made.close()
 
 
 def test_every_record_is_read_once_in_order_across_the_rings_end(ring: Ring) -> None:
@@ -74,14 +83,16 @@ def test_reading_stops_before_a_record_still_being_written(ring: Ring) -> None:
     for round_ in range(fits):  # wherever it lies, the ring's end included
         first = ring.produced // RECORD
         for number in range(4):
-            ring.put(busy=number == 2)
+            ring.put(busy=number == 2, time=first + number)
         assert ring.read() == [first, first + 1], round_
+        assert ring.reader.behind == first + 3
         assert ring.reader.busy()
         assert ring.reader.pending() == 2
         assert ring.read() == []
         ring.finish(first + 2)
         assert not ring.reader.busy()
         assert ring.read() == [first + 2, first + 3]
+        assert ring.reader.behind is None
         assert ring.reader.pending() == 0
 
 
@@ -91,7 +102,7 @@ def test_unread_records_of_a_detached_capture_are_lost_ones(
     monkeypatch.setattr("tcptrace.tracer.capture._WRITTEN_WITHIN", 0.01)
     tracepoint = os.open(os.devnull, os.O_RDONLY)
     answer = {"probes": {}, "lacks": {}, "reset_reasons": {}}
-    capture = Capture(answer, [tracepoint], ring.reader, mmap.mmap(-1, PAGE))
+    capture = Capture(answer, [tracepoint], Rings([ring.reader]), mmap.mmap(-1, PAGE))
     ring.put()
     ring.put(busy=True)
     ring.put()

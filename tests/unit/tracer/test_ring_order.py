@@ -118,7 +118,7 @@ Run = Callable[[Processor, int | None], np.ndarray]
 
 @pytest.fixture
 def run() -> Iterator[Run]:
-    """Give what runs the reader's ``read()``, with all its barriers or without one."""
+    """Give what reads, with all of the reader's barriers or without one."""
     descriptor = os.memfd_create("ring")
     os.truncate(descriptor, 3 * SIZE)
     reader: Any = RingReader(descriptor, SIZE)
@@ -133,7 +133,8 @@ def run() -> Iterator[Run]:
 
         reader._producer, reader._consumer = Producer(processor), Consumer(processor)
         reader._data, reader._fence = Data(processor), barrier
-        events: np.ndarray = reader.read()
+        events: np.ndarray = reader.peek().copy().view(EVENT)
+        reader.release()
         return events
 
     yield run
