@@ -18,7 +18,7 @@ _BUSY = np.uint32(1 << 31)
 #: The event as plain bytes: numpy copies structures field by field, 12 times slower.
 _RECORD = np.dtype([("length", "u4"), ("page", "u4"), ("event", f"V{EVENT.itemsize}")])
 #: Where in a record the event's time is.
-_TIME = (_RECORD.fields or {})["event"][1] + (EVENT.fields or {})["time"][1]
+_TIME = _RECORD.fields["event"][1] + EVENT.fields["time"][1]  # type: ignore[index]
 
 
 class RingReader:
