@@ -68,8 +68,8 @@ def by_address(events: EventArrays, marks: np.ndarray, timewait_before: Addresse
     ``timewait_before``: addresses that were timewait sockets' before these events.
     """
     rows = np.flatnonzero((marks & WANTED != 0) & (events.socket != 0))
-    rows = rows[stable_order(events.socket[rows])]
-    socket, mark = events.socket[rows], marks[rows]
+    rows = rows.take(stable_order(events.socket.take(rows)))
+    socket, mark = events.socket.take(rows), marks.take(rows)
     begins = changes(socket)
     timewait = mark & TIMEWAIT != 0
     resets = np.flatnonzero(mark & RESET_SENT)

@@ -112,7 +112,7 @@ class Rows:
         dtype = np.result_type(values.dtype, type(otherwise))
         if not len(values):
             return np.full(len(place), otherwise, dtype)
-        result: np.ndarray = values[place].astype(dtype, copy=False)
+        result: np.ndarray = values.take(place).astype(dtype, copy=False)
         result[without] = otherwise
         return result
 

@@ -13,7 +13,7 @@ def spread(values: np.ndarray, index: np.ndarray, otherwise: Any) -> np.ndarray:
     dtype = np.result_type(values.dtype, type(otherwise))
     if not len(values):
         return np.full(len(index), otherwise, dtype)
-    result: np.ndarray = values[np.maximum(index, 0)].astype(dtype, copy=False)
+    result: np.ndarray = values.take(np.maximum(index, 0)).astype(dtype, copy=False)
     result[index < 0] = otherwise
     return result
 

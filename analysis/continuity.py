@@ -27,14 +27,14 @@ def another_socket(events: EventArrays, rows: np.ndarray) -> np.ndarray:
     in the state in which the one before ended, and has its ports and peer, as far as
     these were known yet.
     """
-    old, new = events.old[rows], events.new[rows]
+    old, new = events.old.take(rows), events.new.take(rows)
     result = np.zeros(len(rows), bool)
     result[1:] = ~_POSSIBLE[new[:-1], old[1:]]
     for names in (("local_port",), ("remote_port", "remote", "netns")):
-        port = getattr(events, names[0])[rows]
+        port = getattr(events, names[0]).take(rows)
         differs = port[1:] != port[:-1]
         for name in names[1:]:
-            values = getattr(events, name)[rows]
+            values = getattr(events, name).take(rows)
             differs |= values[1:] != values[:-1]
         places = np.flatnonzero(differs) + 1
         result[places[(port[places] != 0) & (port[places - 1] != 0)]] = True

@@ -21,11 +21,11 @@ _STATE_BITS = (1 << len(STATES)) - 1
 
 def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping: Grouping) -> Lives:
     """Describe each life of ``grouping``."""
-    rows = found.rows[grouping.states]
+    rows = found.rows.take(grouping.states)
     life, begin, end = grouping.life, grouping.begin, grouping.end
     count = len(begin)
-    time, old, new = events.time[rows], events.old[rows], events.new[rows]
-    mark = marks[rows]
+    time, old, new = (values.take(rows) for values in (events.time, events.old, events.new))
+    mark = marks.take(rows)
     # reduceat() wants at least one.
     said = np.bitwise_or.reduceat(mark, begin) if count else np.zeros(0, np.int32)
     first_old, first, last = old[begin], time[begin], time[end]
@@ -65,11 +65,11 @@ def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping:
         listener=said & LISTENER != 0,
         client=said & CLIENT != 0,
         server=said & SERVER != 0,
-        netns=events.netns[where],
-        local=events.local[where],
-        local_port=events.local_port[where],
-        remote=events.remote[where],
-        remote_port=events.remote_port[where],
+        netns=events.netns.take(where),
+        local=events.local.take(where),
+        local_port=events.local_port.take(where),
+        remote=events.remote.take(where),
+        remote_port=events.remote_port.take(where),
         owned=owner >= 0,
         cgroup=events.cgroup[owner] if len(events) else events.cgroup[where],
         pid=events.pid[owner] if len(events) else events.pid[where],
@@ -81,7 +81,7 @@ def _tuple_places(
     events: EventArrays, rows: np.ndarray, begin: np.ndarray, end: np.ndarray
 ) -> np.ndarray:
     """Give each life's last transition that has a complete four-tuple; else its last."""
-    complete = (events.local_port[rows] != 0) & (events.remote_port[rows] != 0)
+    complete = (events.local_port.take(rows) != 0) & (events.remote_port.take(rows) != 0)
     if complete[end].all():
         return end
     last = np.maximum.accumulate(np.where(complete, np.arange(len(rows)), -1))[end]

@@ -55,7 +55,8 @@ class EventArrays:
 
     def take(self, rows: np.ndarray) -> "EventArrays":
         """Give some of the events."""
-        return replace(self, **{name: values[rows] for name, values in self.columns().items()})
+        columns = {name: values.take(rows) for name, values in self.columns().items()}
+        return replace(self, **dict[str, Any](columns))
 
     @classmethod
     def concatenate(cls, parts: list["EventArrays"]) -> "EventArrays":

@@ -62,7 +62,7 @@ class Gathered:
         self._lives.add(lives.columns(), sizes)
         order, sizes = _sorted(events, np.arange(len(events)))
         columns = events.columns() | {"is_wait": is_wait}
-        self._events.add({name: values[order] for name, values in columns.items()}, sizes)
+        self._events.add({name: values.take(order) for name, values in columns.items()}, sizes)
         self._portless.append(lives.take(np.flatnonzero(lives.portless)))
         self._asked.append(events.take(asked_before_port(events)))
         self._timers.update(first_timers(events))
@@ -104,7 +104,7 @@ class Gathered:
         lives = Lives(**self._lives.take(first, end, last=last))
         columns = self._events.take(first, end, last=last)
         order = np.argsort(columns["row"], kind="stable")
-        columns = {name: values[order] for name, values in columns.items()}
+        columns = {name: values.take(order) for name, values in columns.items()}
         waits = np.flatnonzero(columns.pop("is_wait"))
         ranked = self._decoder.ranked
         return Part(

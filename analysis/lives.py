@@ -97,7 +97,7 @@ class Lives:
 
     def take(self, chosen: np.ndarray) -> "Lives":
         """Give some of them."""
-        return Lives(**{name: values[..., chosen] for name, values in self.columns().items()})
+        return Lives(**{name: values.take(chosen, -1) for name, values in self.columns().items()})
 
     @classmethod
     def concatenate(cls, parts: list["Lives"]) -> "Lives":

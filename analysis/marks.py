@@ -63,4 +63,4 @@ def marks(events: EventArrays) -> np.ndarray:
     place |= events.old
     place <<= 4
     place |= events.new
-    return _FLAT[place]
+    return _FLAT.take(place)
