@@ -36,8 +36,9 @@ class _Progress:
             first, last = int(times.min()), int(times.max())
             self.first = first if self.first is None else min(first, self.first)
             self.last = last if self.last is None else max(last, self.last)
-            # A full buffer loses what comes until it is read, and was counted then: what
-            # was read next came after. Filters hold back, so only its last is sure to.
+            # A full ring loses what comes until it is read, and that is told once all that
+            # was found then is written: what was read next came after. Filters hold back,
+            # so only its last is sure to.
             if self.lost_until == ALWAYS:
                 self.lost_until = self.last
         lost = totals.get("lost", 0)

@@ -95,6 +95,8 @@ class Session:
         #: What the namespaces and control groups recorded are called.
         self.names = Names() if names is None else names
         self._columns = Columns(FLUSH_ROWS)
+        #: Lost by the last look at the rings, as far as all that was found then is taken in.
+        self._told = 0
         self._flushed = time.monotonic()
         self._settling: str | None = None
 
@@ -132,10 +134,14 @@ class Session:
     def poll(self) -> None:
         """Read what is pending; write it if it is time."""
         events = self._source.read()
+        lost = self._source.lost()
         for start in range(0, len(events), CHUNK):
             if self._writer.full:
                 return
             self._take(events[start : start + CHUNK])
+        # A ring that is full loses what comes after what it holds: no batch of that may
+        # tell of it, or a reader takes what follows for complete.
+        self._told = lost
         self._take_snapshot()
         if time.monotonic() - self._flushed >= FLUSH:
             self.flush()
@@ -225,7 +231,7 @@ class Session:
         names = self.names.new(at_once=last)
         if (self._columns.rows or names or self._writer.due) and not self._writer.full:
             batch = self._columns.take(self._source.clock_offset_ns)
-            self._writer.write(batch, self.seen, self.lost, self.settling | names)
+            self._writer.write(batch, self.seen, self._told, self.settling | names)
         self._flushed = time.monotonic()
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from check import check
+from floor import programs_that_do_nothing
 from kernel import bpf_stats, program_costs
 from measure import STATE_TRACEPOINT, Bench, Run, run
 from peers import Running, Tool
@@ -86,16 +87,19 @@ def _other_timers(bench: Bench, *options: str) -> Figures:
 def other_timers(bench: Bench, tool: Tool, repeats: int) -> Figures:
     """Time timers that are no TIME_WAIT's, without and with the probes.
 
-    ``without``, ``with``: CPU ns per timer event, one process flat out;
-    ``at_rate``: the same at 100,000 events/s; ``programs``: ns by tracepoint (bpf_stats).
+    ``without``, ``with``, ``nothing``: CPU ns per timer event, one process flat out, the
+    last with programs that do nothing; ``at_rate``: at 100,000 events/s; ``programs``: ns by
+    tracepoint (bpf_stats).
     """
     paced = ("--rate", str(_OTHERS_RATE))
-    results: Figures = {"without": [], "with": [], "rate": _OTHERS_RATE, "programs": []}
-    results |= {"without_at_rate": [], "with_at_rate": []}
+    results: Figures = {"rate": _OTHERS_RATE, "without": [], "with": [], "nothing": []}
+    results |= {"without_at_rate": [], "with_at_rate": [], "programs": []}
     with tempfile.TemporaryDirectory(dir=bench.folder) as name:
         for _ in range(repeats):
             results["without"].append(_other_timers(bench)["ns"])
             results["without_at_rate"].append(_other_timers(bench, *paced)["ns"])
+            with programs_that_do_nothing():
+                results["nothing"].append(_other_timers(bench)["ns"])
             running = Running(tool, Path(name))
             try:
                 running.wait_ready()

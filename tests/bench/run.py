@@ -17,6 +17,7 @@ from typing import Any
 import click
 from episodes import burst, held_up, idle, start_up
 from figures import kernel_cost, mixed_load, other_timers, under_load
+from floor import floor
 from machine import HERE, build, describe, install, kernel_headers
 from measure import Bench
 from peers import tools
@@ -48,6 +49,7 @@ def main(repeats: int, seconds: float, large: bool, only: tuple[str, ...], out: 
         measures: dict[str, Callable[[], Any]] = {
             "churn": lambda: under_load(bench, all_tools, "server", seconds, repeats),
             "web": lambda: under_load(bench, all_tools, "web", seconds, repeats),
+            "floor": lambda: floor(bench, seconds, repeats),
             "kernel_churn": lambda: kernel_cost(bench, all_tools, "server", seconds, repeats),
             "kernel_web": lambda: kernel_cost(bench, all_tools, "web", seconds, repeats),
             "mixed": lambda: mixed_load(bench, ours, seconds, repeats),

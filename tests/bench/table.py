@@ -9,6 +9,7 @@ Results = dict[str, Any]
 _OURS = "tcptrace"
 _BCC = "bcc tcpstates"
 _LIBBPF = "libbpf-tools tcpstates"
+_MODES = {"churn": "server", "web": "web"}
 _TIMERS = ("timer_start", "timer_cancel", "timer_expire_entry")
 
 
@@ -66,7 +67,8 @@ def _lines(results: Results) -> list[tuple[str, str, str]]:
                     "5 %",
                     f"{slowdown(load, _OURS):.1%} "
                     f"(peers {min(slowdown(load, tool) for tool in _peers(load)):.0%} to "
-                    f"{max(slowdown(load, tool) for tool in _peers(load)):.0%})",
+                    f"{max(slowdown(load, tool) for tool in _peers(load)):.0%}"
+                    f"{_nothing(results, name)})",
                 ),
                 (f"bytes per event, {title}", "8", f"{per_event(ours, 'bytes'):.1f}"),
             ]
@@ -84,6 +86,14 @@ def _lines(results: Results) -> list[tuple[str, str, str]]:
     return lines + _more_lines(results)
 
 
+def _nothing(results: Results, load: str) -> str:
+    """Say what a load loses to programs that do nothing, where that was measured."""
+    if "floor" not in results:
+        return ""
+    lost = slowdown(results["floor"][_MODES[load]], "nothing")
+    return f"; programs that do nothing {lost:.1%}"
+
+
 def _more_lines(results: Results) -> list[tuple[str, str, str]]:
     lines: list[tuple[str, str, str]] = []
     if "mixed" in results:
@@ -95,14 +105,20 @@ def _more_lines(results: Results) -> list[tuple[str, str, str]]:
         )
     if "timers" in results:
         timers = results["timers"]
-        added = statistics.median(timers["with"]) - statistics.median(timers["without"])
+        base = statistics.median(timers["without"])
+        added = statistics.median(timers["with"]) - base
+        nothing = statistics.median(timers["nothing"]) - base
         programs = ", ".join(
             f"{name} {nanoseconds(timers['programs'], name):.0f}"
             for name in _TIMERS
             if all(name in run for run in timers["programs"])
         )
         lines.append(
-            ("added per unrelated timer event", "40 ns", f"{added:.0f} ns (bpf_stats: {programs})")
+            (
+                "added per unrelated timer event",
+                "40 ns",
+                f"{added:.0f} ns (programs that do nothing {nothing:.0f}; bpf_stats: {programs})",
+            )
         )
     if "burst" in results:
         burst = results["burst"]

@@ -26,7 +26,6 @@ FAST = (
     "test_snapshot",
     "test_time_wait_lifetime",
     "test_many",
-    "test_rings",
 )
 #: Experiments of `tcptrace demo` that wait for nothing long.
 DEMOS = (

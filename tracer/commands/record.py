@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     default="64M",
     show_default=True,
     callback=check_buffer_size,
-    help="Ring buffer in the kernel.",
+    help="Ring buffers in the kernel, all together.",
 )
 @click.option(
     "--ready-file",

@@ -140,6 +140,21 @@ def test_totals_are_the_kernels_and_not_the_filters() -> None:
     assert (session.seen, session.opened, session.lost) == (4, 2, 3)
 
 
+def test_what_was_lost_is_told_behind_what_the_full_ring_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "FLUSH_ROWS", 4)
+    kernel, file = Kernel(batch(*[CLIENT.opens(time) for time in range(6)])), File()
+    session = make(kernel, file)
+    kernel.lost_now = 7  # what came once the ring was full of these: after all of them
+    session.poll()
+    assert [lost for _, lost, _ in file.totals] == [0, 0, 0]
+    kernel.batches = [batch(CLIENT.closes_first(9), CLIENT.closes_first(10))]
+    session.poll()
+    session.finish()
+    assert [lost for _, lost, _ in file.totals] == [0, 0, 0, 7]
+
+
 def test_unwanted_time_waits_are_not_waited_for() -> None:
     kernel, file = (
         Kernel(batch(CLIENT.timewait(0, "start", 1), OTHER.timewait(1, "start", 2))),
