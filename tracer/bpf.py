@@ -58,10 +58,14 @@ def array_of_maps(maps: list[int], name: str) -> int:
     A map may be in several places. Raises ``OSError`` as bpf(2) does.
     """
     array = create_map(MAP_ARRAY_OF_MAPS, 4, 4, len(maps), 0, name, maps[0])
-    for number, each in enumerate(maps):
-        key, value = ctypes.c_uint32(number), ctypes.c_uint32(each)
-        places = ctypes.addressof(key), ctypes.addressof(value)
-        _bpf(_MAP_UPDATE_ELEM, struct.pack("=IIQQQ", array, 0, *places, 0).ljust(128, b"\0"))
+    try:
+        for number, each in enumerate(maps):
+            key, value = ctypes.c_uint32(number), ctypes.c_uint32(each)
+            places = ctypes.addressof(key), ctypes.addressof(value)
+            _bpf(_MAP_UPDATE_ELEM, struct.pack("=IIQQQ", array, 0, *places, 0).ljust(128, b"\0"))
+    except OSError:
+        os.close(array)
+        raise
     return array
 
 

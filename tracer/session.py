@@ -134,7 +134,8 @@ class Session:
     def poll(self) -> None:
         """Read what is pending; write it if it is time."""
         events = self._source.read()
-        lost = self._source.lost()
+        # Only a ring that holds events loses any.
+        lost = self._source.lost() if len(events) else self._told
         for start in range(0, len(events), CHUNK):
             if self._writer.full:
                 return

@@ -9,7 +9,6 @@ Results = dict[str, Any]
 _OURS = "tcptrace"
 _BCC = "bcc tcpstates"
 _LIBBPF = "libbpf-tools tcpstates"
-_MODES = {"churn": "server", "web": "web"}
 _TIMERS = ("timer_start", "timer_cancel", "timer_expire_entry")
 
 
@@ -88,10 +87,9 @@ def _lines(results: Results) -> list[tuple[str, str, str]]:
 
 def _nothing(results: Results, load: str) -> str:
     """Say what a load loses to programs that do nothing, where that was measured."""
-    if "floor" not in results:
+    if load != "churn" or "floor" not in results:
         return ""
-    lost = slowdown(results["floor"][_MODES[load]], "nothing")
-    return f"; programs that do nothing {lost:.1%}"
+    return f"; programs that do nothing {slowdown(results['floor'], 'nothing'):.1%}"
 
 
 def _more_lines(results: Results) -> list[tuple[str, str, str]]:
