@@ -32,6 +32,7 @@ def _as_figures(done: Run) -> Figures:
         "bytes": done.size,
         "memory": done.memory,
         "events": done.events,
+        "rows": done.rows,
     }
 
 

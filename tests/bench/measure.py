@@ -36,8 +36,9 @@ class Run:
     """``made``: state transitions by the kernel's count; ``captured``: of these, those in
     the tool's output; ``cpu``: seconds, from the load's
     beginning until all of it is worked off; ``size``: bytes written;
-    ``memory``: bytes; ``events``: rows of all kinds (tcptrace's recording);
-    ``costs``: run count and ns of its programs by tracepoint.
+    ``memory``: bytes; ``events``: those of all kinds in the output; ``rows``: with those of
+    the snapshot that tcptrace takes at the end; ``costs``: run count and ns of its programs
+    by tracepoint.
     """
 
     load: dict[str, Any]
@@ -48,6 +49,7 @@ class Run:
     size: int = 0
     memory: int = 0
     events: int = 0
+    rows: int = 0
     costs: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -116,7 +118,10 @@ def _run(
             running.stop()
             result.size = running.output.stat().st_size
             result.captured = running.state_events(netns.inode)
-            result.events = last_totals(running.output)["events"] if tool.ours else result.captured
+            result.events = result.rows = result.captured
+            if tool.ours:
+                totals = last_totals(running.output)
+                result.events, result.rows = totals["events"], totals["rows"]
             if check and tool.ours:
                 check(running.output, log, netns.inode)
             return result

@@ -65,16 +65,18 @@ def tools(headers: Path) -> list[Tool]:
 
 
 def last_totals(recording: Path) -> dict[str, int]:
-    """Read the running totals of a recording's last batch."""
+    """Read the running totals of a recording's last batch; ``rows``: with those of snapshots."""
     with pa.ipc.open_stream(recording) as reader:
         raw: dict[bytes, bytes] = {}
+        rows = 0
         while True:
             try:
-                _, metadata = reader.read_next_batch_with_custom_metadata()
+                batch, metadata = reader.read_next_batch_with_custom_metadata()
             except StopIteration:
                 break
             raw = dict(metadata or {})
-    return {key: json.loads(raw[key.encode()]) for key in ("events", "lost")}
+            rows += len(batch)
+    return {key: json.loads(raw[key.encode()]) for key in ("events", "lost")} | {"rows": rows}
 
 
 class Running:
