@@ -40,6 +40,7 @@ class Machine:
         self._objects: dict[int, Any] = {0: self}
         self._stop = threading.Event()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._making = threading.Lock()
 
     def object(self, number: int) -> Any:
         """Return what has a number."""
@@ -86,13 +87,18 @@ class Machine:
 
     def recorder(self, filters: list[str]) -> int:
         """Start a recorder."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="tcptrace-demo-host-")
-            owner = calling_user()
-            if owner is not None:  # the recorder goes on as that user
-                os.chown(self._folder.name, *owner)
-        path = Path(self._folder.name, f"{next(self._numbers)}.arrows")
+        path = Path(self._recordings(), f"{next(self._numbers)}.arrows")
         return self._add(RecorderHere(path, filters, self._stop))
+
+    def _recordings(self) -> str:
+        """Give the folder for recordings, made for the first one: several may begin at once."""
+        with self._making:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="tcptrace-demo-host-")
+                owner = calling_user()
+                if owner is not None:  # the recorder goes on as that user
+                    os.chown(self._folder.name, *owner)
+            return self._folder.name
 
     def tun(self, place: int) -> int:
         """Make a TUN device."""
