@@ -68,6 +68,7 @@ def by_address(events: EventArrays, marks: np.ndarray, timewait_before: Addresse
     ``timewait_before``: addresses that were timewait sockets' before these events.
     """
     rows = np.flatnonzero((marks & WANTED != 0) & (events.socket != 0))
+    # take() here and wherever many rows are taken: by [] a report needs 5 % more CPU.
     rows = rows.take(stable_order(events.socket.take(rows)))
     socket, mark = events.socket.take(rows), marks.take(rows)
     begins = changes(socket)
