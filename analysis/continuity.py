@@ -29,7 +29,10 @@ def another_socket(events: EventArrays, rows: np.ndarray) -> np.ndarray:
     """
     old, new = events.old.take(rows), events.new.take(rows)
     result = np.zeros(len(rows), bool)
-    result[1:] = ~_POSSIBLE[new[:-1], old[1:]]
+    pair = new[:-1].astype(np.int16)
+    pair *= len(STATES)
+    pair += old[1:]
+    np.logical_not(_POSSIBLE.take(pair), out=result[1:])
     for names in (("local_port",), ("remote_port", "remote", "netns")):
         port = getattr(events, names[0]).take(rows)
         differs = port[1:] != port[:-1]

@@ -13,16 +13,18 @@ from tcptrace.analysis.owners import owner_rows
 from tcptrace.tracer.schema import DETAIL_ERROR_SHIFT, DETAIL_FIN_RECEIVED, STATE, STATES
 
 _CLOSE, _LISTEN = STATE["CLOSE"], STATE["LISTEN"]
-_DWELT = np.full(len(STATES), -1)
+#: State -> row of ``Lives.dwell``; one more, of what is not told.
+_DWELT = np.full(len(STATES), len(DWELT))
 for _place, _name in enumerate(DWELT):
     _DWELT[STATE[_name]] = _place
 _STATE_BITS = (1 << len(STATES)) - 1
+_COUNT = np.array([bits.bit_count() for bits in range(1 << len(STATES))], np.int8)
 
 
 def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping: Grouping) -> Lives:
     """Describe each life of ``grouping``."""
-    rows = found.rows.take(grouping.states)
-    life, begin, end = grouping.life, grouping.begin, grouping.end
+    rows, life = grouping.rows, grouping.life
+    begin, end = grouping.begin, grouping.end
     count = len(begin)
     time, old, new = (values.take(rows) for values in (events.time, events.old, events.new))
     mark = marks.take(rows)
@@ -38,7 +40,9 @@ def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping:
     entering = np.flatnonzero(new == STATE["ESTABLISHED"])[::-1]
     established = np.full(count, NEVER)
     established[life[entering]] = time[entering]
-    dwell, gap = _dwell(life, time, old, new, count)
+    entered = (said & _STATE_BITS).astype(np.int16)
+    revisited = bool((_COUNT.take(entered) <= end - begin).any())
+    dwell, gap = _dwell(life, time, old, new, count, revisited=revisited)
     resets = _resets(events, marks, found.rows[grouping.others], grouping.other_life, count)
     where = rows[_tuple_places(events, rows, begin, end)]
     owner = owner_rows(events, rows, life, begin, resets["row"], resets["received"])
@@ -56,7 +60,7 @@ def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping:
         fin_received=ends & (at_close & DETAIL_FIN_RECEIVED != 0),
         error=np.where(ends, at_close >> DETAIL_ERROR_SHIFT, 0),
         established=established,
-        entered=(said & _STATE_BITS).astype(np.int16),
+        entered=entered,
         gap=gap,
         dwell=dwell,
         reset_received=resets["received"],
@@ -90,22 +94,36 @@ def _tuple_places(
 
 
 def _dwell(
-    life: np.ndarray, time: np.ndarray, old: np.ndarray, new: np.ndarray, count: int
+    life: np.ndarray,
+    time: np.ndarray,
+    old: np.ndarray,
+    new: np.ndarray,
+    count: int,
+    *,
+    revisited: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sum the time between transitions by state; mark what a lost one makes unknown."""
+    """Sum the time between transitions by state; mark what a lost one makes unknown.
+
+    ``revisited``: some life went into a state twice, which few ever do.
+    """
     same = life[1:] == life[:-1]
     seen = same & (new[:-1] == old[1:])
-    state = _DWELT[new[:-1]]
-    told = seen & (state >= 0)
-    cell = (state * count + life[:-1])[told]
-    spent = (time[1:] - time[:-1])[told]
-    size = len(DWELT) * count
-    dwell = np.bincount(cell, spent, size)[:size].astype(np.float64, copy=False)
+    cell = _DWELT.take(new[:-1])
+    cell[~seen] = len(DWELT)
+    cell *= count
+    cell += life[:-1]
+    spent = (time[1:] - time[:-1]).astype(np.float64)
+    size = (len(DWELT) + 1) * count
+    if revisited:
+        dwell = np.bincount(cell, spent, size).astype(np.float64, copy=False)
+    else:
+        dwell = np.zeros(size)
+        dwell[cell] = spent
     gap = np.zeros(count, np.int16)
     lost = np.flatnonzero(same & ~seen)
     np.bitwise_or.at(gap, life[lost], np.left_shift(1, new[lost], dtype=np.int16))
     np.bitwise_or.at(gap, life[lost], np.left_shift(1, old[lost + 1], dtype=np.int16))
-    return dwell.reshape(len(DWELT), count), gap
+    return dwell.reshape(len(DWELT) + 1, count)[:-1], gap
 
 
 def _resets(

@@ -46,14 +46,19 @@ def check_header(path: Path, schema: pa.Schema) -> dict[str, Any]:
 
 def check_batch(batch: pa.RecordBatch) -> None:
     """Check that a batch is what it claims to be; raises ``pa.ArrowInvalid``."""
-    batch.validate(full=True)
+    batch.validate()
     for field in SCHEMA:
         column = batch[field.name]
         holes = not field.nullable and column.null_count
         if pa.types.is_dictionary(field.type):
+            column.dictionary.validate(full=True)
             holes = holes or column.dictionary.null_count
+        else:
+            column.validate(full=True)
         if holes:
             raise pa.ArrowInvalid(f"{field.name}: null")
+        if pa.types.is_dictionary(field.type):
+            _check_indices(column)
         # Arrow is content with more than enough, numpy is not.
         _, data = column.buffers()[:2]
         if data is not None and data.size % (field.type.bit_width // 8):
@@ -62,6 +67,16 @@ def check_batch(batch: pa.RecordBatch) -> None:
         times = pc.min_max(batch["time"].cast(pa.int64())).as_py()
         if not EARLIEST <= times["min"] <= times["max"] <= LATEST:
             raise pa.ArrowInvalid("time: out of range")
+
+
+def _check_indices(column: pa.DictionaryArray) -> None:
+    """Check that a dictionary column refers to what its dictionary has.
+
+    Arrow's own full validation does that one by one: 3 % of a report.
+    """
+    indices = column.indices.to_numpy(zero_copy_only=False)
+    if len(indices) and not 0 <= indices.min() <= indices.max() < len(column.dictionary):
+        raise pa.ArrowInvalid("an index without a value")
 
 
 def decode_metadata(raw: Mapping[bytes, bytes] | None) -> dict[str, Any]:

@@ -116,12 +116,14 @@ _NAMES = [field.name for field in fields(Lives)]
 class Grouping:
     """Which events of full sockets make which life; places are those of ``ByAddress``.
 
-    ``states``: places of the transitions of all lives; ``life``: the life of each.
+    ``states``: places of the transitions of all lives; ``rows``: their events; ``life``:
+    the life of each.
     ``begin``, ``end``: of each life, its first and last in ``states``. ``start``: place
     of each life's first event. ``resets``, ``reset_life``: other events of lives.
     """
 
     states: np.ndarray
+    rows: np.ndarray
     life: np.ndarray
     begin: np.ndarray
     end: np.ndarray
@@ -136,12 +138,14 @@ def group(events: EventArrays, found: ByAddress, mark: np.ndarray) -> Grouping:
     mark = mark[full]
     is_state = mark & IS_STATE != 0
     states = np.flatnonzero(is_state)
+    state_places = full.take(states)
+    rows = found.rows.take(state_places)
     births = _births(mark, starts, states)
     # Where events were lost, the end of one life and the birth of the next may be among them.
-    births[states[another_socket(events, found.rows[full[states]])]] = True
+    births[states[another_socket(events, rows)]] = True
     part = numbered(births)
     # A life is made of transitions; errors and resets alone make none.
-    state_part = part[states]
+    state_part = part.take(states)
     new = changes(state_part)
     begin = np.flatnonzero(new)
     end = np.append(begin[1:], len(states)) - 1 if len(begin) else begin
@@ -153,7 +157,8 @@ def group(events: EventArrays, found: ByAddress, mark: np.ndarray) -> Grouping:
     else:
         belongs = np.zeros(len(others), bool)
     return Grouping(
-        states=full[states],
+        states=state_places,
+        rows=rows,
         life=numbered(new),
         begin=begin,
         end=end,
@@ -168,8 +173,8 @@ def _births(mark: np.ndarray, starts: np.ndarray, states: np.ndarray) -> np.ndar
     births: np.ndarray = starts | (mark & BIRTH != 0)
     # After CLOSE only a birth can follow: if it was not recorded, this is another life.
     page = numbered(starts)
-    closes = mark[states] & 1 << STATE["CLOSE"] != 0
-    after = closes[:-1] & (page[states[1:]] == page[states[:-1]])
+    closes = mark.take(states) & 1 << STATE["CLOSE"] != 0
+    after = closes[:-1] & ~changes(page.take(states))[1:]
     births[states[1:][after]] = True
     # A reset is received before its socket closes, so after CLOSE it is another life's.
     resets = np.flatnonzero(mark & RESET_RECEIVED)

@@ -35,10 +35,12 @@ def owner_rows(
     owner = np.full(count, -1)
     if not count:
         return owner
-    old, new = events.old[states], events.new[states]
+    old, new = events.old.take(states), events.new.take(states)
     # The best reason wins; of two as good, the later.
-    rank = _RANK[old, new]
-    best = np.maximum.reduceat((rank << 48) + states, begin)
+    rank = _RANK.take(old.astype(np.int16) * _RANK.shape[1] + new)
+    rank <<= 48
+    rank += states
+    best = np.maximum.reduceat(rank, begin)
     known = best >> 48 > 0
     owner[known] = best[known] & ((1 << 48) - 1)
 

@@ -1,7 +1,5 @@
 """Many rows of many columns in little memory: sorted into compartments, packed until wanted."""
 
-import contextlib
-import ctypes
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,12 +39,6 @@ def unpack(packed: Packed) -> np.ndarray:
     planes = _CODEC.decompress(packed.data, size * packed.dtype.itemsize)
     flat = np.frombuffer(planes, np.uint8).reshape(-1, size).T
     return np.ascontiguousarray(flat).view(packed.dtype).reshape(packed.shape)
-
-
-def give_back() -> None:
-    """Give memory back that was packed arrays': the C library does so only at its heap's end."""
-    with contextlib.suppress(AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 Columns = dict[str, np.ndarray]

@@ -65,14 +65,16 @@ def _estimate(durations: Floats, ended: Flags, entered: Floats | None) -> tuple[
     in_order = np.sort(durations)
     gone = np.flatnonzero(np.append(True, in_order[1:] != in_order[:-1]))
     times = in_order[gone]
-    died = np.sort(durations[ended])
-    deaths = np.diff(np.searchsorted(died, times), append=died.size)
+    leaving = np.diff(gone, append=durations.size)
+    # Those still there when last seen are few, or none.
+    censored = np.sort(durations[~ended])
+    deaths = leaving - np.diff(np.searchsorted(censored, times), append=censored.size)
     if entered is None:
         in_sight = np.full(times.size, durations.size)
     else:
         in_sight = np.searchsorted(np.sort(entered), times, side="left")
     at_risk = in_sight - gone
-    if entered is None and died.size == durations.size:
+    if entered is None and not censored.size:
         return times, (at_risk - deaths) / durations.size
     usable = (at_risk > deaths) | (in_sight == durations.size)
     factors = np.ones(times.size)

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from tcptrace.analysis.order import order_within
+
 _IPV4_END = 1 << 32
 
 
@@ -40,12 +42,12 @@ def last_before(
     if not len(keys) or not len(at_keys):
         return np.full(len(at_keys), -1)
     all_keys = np.concatenate([keys, at_keys])
-    is_query = np.repeat(np.array([0, 1], np.int8), [len(keys), len(at_keys)])
-    order = np.lexsort((is_query, np.concatenate([times, at_times]), all_keys))
-    position = np.where(is_query[order] == 0, np.arange(len(order)), -1)
+    # Of the same time the entries come first, as they do here.
+    order = order_within(all_keys, np.concatenate([times, at_times]))
+    position = np.where(order < len(keys), np.arange(len(order)), -1)
     latest = np.maximum.accumulate(position)
-    found = np.where(latest >= 0, order[latest], -1)
-    same = (found >= 0) & (all_keys[found] == all_keys[order])
+    found = np.where(latest >= 0, order.take(latest), -1)
+    same = (found >= 0) & (all_keys.take(found) == all_keys.take(order))
     result = np.full(len(all_keys), -1)
     result[order] = np.where(same, found, -1)
     return result[len(keys) :]

@@ -15,7 +15,8 @@ import pandas as pd
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.filters import Filters
 from tcptrace.analysis.recording import Recording
-from tcptrace.analysis.shelf import Packed, give_back, pack, unpack
+from tcptrace.analysis.shelf import Packed, pack, unpack
+from tcptrace.tracer.heap import give_back
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tcptrace.tracer.errors import TcptraceError
+from tcptrace.tracer.heap import keep_freed
 from tcptrace.tracer.printable import for_terminal
 
 #: Imported only when asked for: ``record`` must not pay for pandas.
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> Any:
 
     Exit codes: 0 fine; 1 it failed, one line on stderr says why; 2 wrong usage.
     """
+    keep_freed()
     try:
         cli.main(args=arguments, prog_name="tcptrace", standalone_mode=False)
     except click.exceptions.Exit as done:
