@@ -79,7 +79,7 @@ def by_address(events: EventArrays, marks: np.ndarray, timewait_before: Addresse
         state = events.old[rows[resets]]
         timewait[resets] = _of_timewait(socket, timewait, resets, others, state, timewait_before)
     full = np.flatnonzero(~timewait)
-    starts = changes(socket[full])
+    starts = changes(socket.take(full))
     starts[1:] |= full[1:] - full[:-1] > 1
     return ByAddress(rows, socket, begins, timewait, full, starts)
 

@@ -47,15 +47,15 @@ class Rows:
         reborn = lives.next_first <= observed.settling
         # What began while only TIME_WAITs were followed is known in part: leave it out.
         chosen = np.flatnonzero(~lives.listener & (lives.first <= observed.settling))
-        chosen = chosen[stable_order(lives.row[chosen])]
+        chosen = chosen[stable_order(lives.row.take(chosen))]
         orphans = np.flatnonzero((waits.life == UNSEEN) & (waits.seen <= observed.settling))
-        orphans = orphans[stable_order(waits.tuple_row[orphans])]
+        orphans = orphans[stable_order(waits.tuple_row.take(orphans))]
         wait_of_life = np.full(len(lives), UNSEEN)
         wait_of_life[waits.life[waits.life >= 0]] = np.flatnonzero(waits.life >= 0)
         silent = snapshots.idle_since <= observed.settling
         idle, idle_until = snapshots.idle[silent], snapshots.idle_until[silent]
         first = np.concatenate(
-            [lives.first[chosen], waits.seen[orphans], snapshots.idle_since[silent]]
+            [lives.first.take(chosen), waits.seen.take(orphans), snapshots.idle_since[silent]]
         )
         order = np.argsort(first, kind="stable")  # nearly in order: quick
 
@@ -65,16 +65,16 @@ class Rows:
         no_wait, no_life = np.full(len(idle), UNSEEN), np.full(len(orphans), UNSEEN)
         #: Each row's life, timewait socket, and snapshot row; UNSEEN where it has none.
         self.life = column(chosen, no_life, no_wait)
-        self.wait = column(wait_of_life[chosen], orphans, no_wait)
-        self.snapshot = column(snapshots.of_life[chosen], no_life, idle)
+        self.wait = column(wait_of_life.take(chosen), orphans, no_wait)
+        self.snapshot = column(snapshots.of_life.take(chosen), no_life, idle)
         self._life_place, self._wait_place = np.maximum(self.life, 0), np.maximum(self.wait, 0)
         self._without_life = np.flatnonzero(self.life < 0)
         self._without_wait = np.flatnonzero(self.wait < 0)
-        self.first = first[order]
+        self.first = first.take(order)
         #: What orders those that came first at the same time: by kind, then by event.
         self.tie = column(
-            lives.row[chosen],
-            events.row[waits.tuple_row[orphans]] + _ORPHANS_LAST,
+            lives.row.take(chosen),
+            events.row[waits.tuple_row.take(orphans)] + _ORPHANS_LAST,
             events.row[idle] + 2 * _ORPHANS_LAST,
         )
         #: Known from snapshots alone.

@@ -27,7 +27,7 @@ def words(codes: np.ndarray, texts: tuple[str | None, ...]) -> pd.Categorical:
     """Name codes; a code whose name is None becomes null."""
     known = [name for name in texts if name is not None]
     lookup = np.array([-1 if name is None else known.index(name) for name in texts], np.int8)
-    return pd.Categorical.from_codes(lookup[codes], pd.Index(known, dtype=object))
+    return pd.Categorical.from_codes(lookup.take(codes), pd.Index(known, dtype=object))
 
 
 def names(codes: np.ndarray, known: np.ndarray, texts: list[str]) -> pd.Categorical:
@@ -52,7 +52,7 @@ def distinct(numbers: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.nda
     rank = np.empty(len(found), np.int64)
     rank[order] = np.arange(len(found))
     result = np.zeros(len(numbers), np.int64)
-    result[known] = rank[places]
+    result[known] = rank.take(places)
     return found[order], result
 
 

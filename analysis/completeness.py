@@ -113,10 +113,10 @@ def _timewait_sockets(events: EventArrays, netns: object, until: int) -> int:
     starts = events.kind == KIND["timewait_start"]
     timers = starts | (events.kind == KIND["timewait_cancel"])
     rows = np.flatnonzero(timers & (events.netns == netns) & (events.time <= until))
-    rows = rows[order_within(events.socket[rows], events.time[rows])]
+    rows = rows[order_within(events.socket.take(rows), events.time.take(rows))]
     again = np.flatnonzero(starts[rows[1:]] & ~starts[rows[:-1]])
     one, other = rows[again], rows[again + 1]
     rearmed = events.time[other] - events.time[one] < _REARM
     for column in (events.socket, events.local_port, events.remote_port):
         rearmed &= column[one] == column[other]
-    return int(starts[rows].sum() - rearmed.sum())
+    return int(starts.take(rows).sum() - rearmed.sum())

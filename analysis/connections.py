@@ -173,9 +173,8 @@ def _connections(rows: Rows) -> pd.DataFrame:
     owned &= pid != 0
     other = _pairs(rows)
     pair = np.where(other >= 0, np.minimum(other, np.arange(len(rows))), -1)
-    number = pd.factorize(pair[pair >= 0])[0]
-    conversation = np.full(len(rows), 0)
-    conversation[pair >= 0] = number + 1
+    # Numbered by the first of the two.
+    conversation = np.cumsum(pair == np.arange(len(rows))).take(np.maximum(pair, 0))
     local, remote = rows.of_socket("local"), rows.of_socket("remote")
     ports = rows.of_socket("local_port"), rows.of_socket("remote_port")
     netns = rows.of_socket("netns")

@@ -30,9 +30,9 @@ def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping:
     mark = marks.take(rows)
     # reduceat() wants at least one.
     said = np.bitwise_or.reduceat(mark, begin) if count else np.zeros(0, np.int32)
-    first_old, first, last = old[begin], time[begin], time[end]
-    ends = new[end] == _CLOSE
-    at_close = events.detail[rows[end]]
+    first_old, first, last = old.take(begin), time.take(begin), time.take(end)
+    ends = new.take(end) == _CLOSE
+    at_close = events.detail[rows.take(end)]
     address = found.socket[grouping.start]
     next_first = np.full(count, ALWAYS)
     again = address[1:] == address[:-1]
@@ -47,16 +47,17 @@ def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping:
     where = rows[_tuple_places(events, rows, begin, end)]
     owner = owner_rows(events, rows, life, begin, resets["row"], resets["received"])
     return Lives(
-        row=events.row[rows[begin]],
+        row=events.row[rows.take(begin)],
         first=first,
         second=np.where(begin < end, time[np.minimum(begin + 1, end)], ALWAYS),
         last=last,
         next_first=next_first,
-        begins=(first_old == _CLOSE) | ((first_old == _LISTEN) & (new[begin] == STATE["SYN_RECV"])),
+        begins=(first_old == _CLOSE)
+        | ((first_old == _LISTEN) & (new.take(begin) == STATE["SYN_RECV"])),
         ends=ends,
         first_old=first_old,
-        state=new[end],
-        before_close=np.where(ends, old[end], 0),
+        state=new.take(end),
+        before_close=np.where(ends, old.take(end), 0),
         fin_received=ends & (at_close & DETAIL_FIN_RECEIVED != 0),
         error=np.where(ends, at_close >> DETAIL_ERROR_SHIFT, 0),
         established=established,
@@ -75,9 +76,9 @@ def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping:
         remote=events.remote.take(where),
         remote_port=events.remote_port.take(where),
         owned=owner >= 0,
-        cgroup=events.cgroup[owner] if len(events) else events.cgroup[where],
-        pid=events.pid[owner] if len(events) else events.pid[where],
-        comm=events.comm[owner] if len(events) else events.comm[where],
+        cgroup=events.cgroup.take(owner) if len(events) else events.cgroup.take(where),
+        pid=events.pid.take(owner) if len(events) else events.pid.take(where),
+        comm=events.comm.take(owner) if len(events) else events.comm.take(where),
     )
 
 
@@ -86,7 +87,7 @@ def _tuple_places(
 ) -> np.ndarray:
     """Give each life's last transition that has a complete four-tuple; else its last."""
     complete = (events.local_port.take(rows) != 0) & (events.remote_port.take(rows) != 0)
-    if complete[end].all():
+    if complete.take(end).all():
         return end
     last = np.maximum.accumulate(np.where(complete, np.arange(len(rows)), -1))[end]
     places: np.ndarray = np.where(last >= begin, last, end)

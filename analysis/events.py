@@ -107,7 +107,7 @@ def _codes(column: Any, names: tuple[str, ...], unknown: int) -> np.ndarray:
         table = [known.get(name, unknown) for name in chunk.dictionary.to_pylist()]
         lookup = np.array([*table, unknown], np.int8)
         indices = chunk.indices.fill_null(len(table)) if chunk.null_count else chunk.indices
-        parts.append(lookup[indices.to_numpy(zero_copy_only=False)])
+        parts.append(lookup.take(indices.to_numpy(zero_copy_only=False)))
     return _joined(parts) if parts else np.empty(0, np.int8)
 
 
@@ -180,7 +180,7 @@ class Decoder:
         for chunk in column.chunks:
             words = [word or "" for word in chunk.dictionary.to_pylist()]
             lookup = np.array([names.setdefault(word, len(names)) for word in words], np.int32)
-            parts.append(lookup[chunk.indices.to_numpy(zero_copy_only=False)])
+            parts.append(lookup.take(chunk.indices.to_numpy(zero_copy_only=False)))
         self.comms += list(names)[len(self.comms) :]
         return np.concatenate(parts)
 

@@ -127,7 +127,7 @@ def _sorted(rows: Any, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mixed = (mixed ^ np.maximum(local, remote)) * np.uint64(0xD6E8FEB86659FD93)
     compartment = (mixed >> np.uint64(64 - _BITS)).astype(np.uint16)[chosen]
     order = np.argsort(compartment, kind="stable")
-    return chosen[order], np.bincount(compartment, minlength=_COMPARTMENTS)
+    return chosen.take(order), np.bincount(compartment, minlength=_COMPARTMENTS)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ class Grouping:
 def group(events: EventArrays, found: ByAddress, mark: np.ndarray) -> Grouping:
     """Part the events of full sockets into lives; `mark`: of each of ``found.rows``."""
     full, starts = found.full, found.starts
-    mark = mark[full]
+    mark = mark.take(full)
     is_state = mark & IS_STATE != 0
     states = np.flatnonzero(is_state)
     state_places = full.take(states)

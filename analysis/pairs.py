@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from tcptrace.analysis.order import ranks
+
 _LATE = 1_000_000_000  # a child is born when the handshake's last ACK arrives
 
 
@@ -30,13 +32,11 @@ def conversations(
     usable = (local_port != 0) & (remote_port != 0) & (here != there)
     low, high = np.minimum(here, there), np.maximum(here, there)
     side = here > there
-    key = pd.factorize(
-        pd.factorize(low)[0].astype(np.int64) << 32 | pd.factorize(high)[0].astype(np.int64)
-    )[0].astype(np.int64)
+    key = ranks(ranks(low) << 32 | ranks(high))
     role = np.where(client & ~server, 1, np.where(server & ~client, 2, 0))
     other = np.full(len(netns), -1)
 
-    inside = pd.factorize(netns)[0].astype(np.int64) << 32 | key
+    inside = ranks(netns) << 32 | key
     _adjacent(other, np.flatnonzero(usable), inside, side, role, first, last)
     lonely = np.flatnonzero(usable & (other < 0) & ~loopback)
     lonely = lonely[~_crowded(key[lonely], side[lonely], first[lonely], last[lonely])]
@@ -72,9 +72,9 @@ def _crowded(key: np.ndarray, side: np.ndarray, first: np.ndarray, last: np.ndar
     """Tell keys under which two connections of the same side lived at the same time."""
     group = key << 1 | side
     order = np.lexsort((first, group))
-    frame = pd.DataFrame({"group": group[order], "last": last[order]})
+    frame = pd.DataFrame({"group": group.take(order), "last": last.take(order)})
     latest = frame.groupby("group")["last"].cummax().to_numpy()
     overlap = np.zeros(len(key), bool)
-    same = group[order][1:] == group[order][:-1]
-    overlap[order[1:]] = same & (first[order][1:] < latest[:-1])
+    same = group.take(order)[1:] == group.take(order)[:-1]
+    overlap[order[1:]] = same & (first.take(order)[1:] < latest[:-1])
     return np.isin(key, key[overlap])

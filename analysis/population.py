@@ -24,7 +24,7 @@ def population(
     times = np.concatenate([ends, _nanoseconds(_from(began, started))])
     step = np.repeat(np.array([-1, 1]), len(ends))
     order = stable_order(times)
-    times, running = times[order], np.cumsum(step[order])
+    times, running = times.take(order), np.cumsum(step.take(order))
     last = np.flatnonzero(np.append(times[1:] != times[:-1], True))
     last = last[times[last] <= stopped.as_unit("ns").value]
     counts = running[last]
@@ -54,14 +54,16 @@ def peaks(
 def _peaks(
     groups: pd.Series, began: pd.Series, ended: pd.Series, started: pd.Timestamp
 ) -> pd.Series:
-    open_ended = np.iinfo("int64").max
-    ends = np.where(ended.isna(), open_ended, _nanoseconds(ended))
+    begins, ends = _nanoseconds(_from(began, started)), _nanoseconds(ended)
+    # Behind all others, and not far: what is sorted must not take many bits.
+    open_ended = max(begins.max(), ends.max()) + 1
+    ends = np.where(ended.isna(), open_ended, ends)
     # An end comes before a start of the same instant: a port given back and taken.
     group = np.concatenate([groups.to_numpy(), groups.to_numpy()])
-    time = np.concatenate([ends, _nanoseconds(_from(began, started))])
+    time = np.concatenate([ends, begins])
     step = np.repeat(np.array([-1, 1]), len(groups))
     order = order_within(group, time)
-    group, running = group[order], np.cumsum(step[order])
+    group, running = group.take(order), np.cumsum(step.take(order))
     # Each group's steps add up to 0, so the running sum restarts by itself.
     return pd.Series(running, index=group).groupby(level=0).max()
 

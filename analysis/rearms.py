@@ -35,7 +35,7 @@ def _last_place(chosen: np.ndarray, first: np.ndarray, group: np.ndarray) -> np.
     places = np.where(chosen, np.arange(len(chosen)), -1)
     before = np.full(len(chosen), -1)
     before[1:] = np.maximum.accumulate(places)[:-1]
-    return np.where(before >= first[group], before, -1)
+    return np.where(before >= first.take(group), before, -1)
 
 
 def beginnings(
@@ -46,14 +46,14 @@ def beginnings(
     ``rows``: events of timers and snapshots, sorted by timewait socket and time;
     ``group``: the timewait socket of each; ``first``: where each one's rows begin.
     """
-    kind, time = events.kind[rows], events.time[rows]
-    waiting = events.old[rows] == STATE["TIME_WAIT"]
+    kind, time = events.kind.take(rows), events.time.take(rows)
+    waiting = events.old.take(rows) == STATE["TIME_WAIT"]
     starts = kind == KIND["timewait_start"]
     index = np.arange(len(rows))
     jiffy = SECOND // hz if hz else 0
     # When the timer was armed, if for TIME_WAIT, told by the time it has left.
-    telling = events.has_detail[rows] & bool(hz)
-    armed = np.minimum(time + events.detail[rows] * jiffy - _LENGTH, time)
+    telling = events.has_detail.take(rows) & bool(hz)
+    armed = np.minimum(time + events.detail.take(rows) * jiffy - _LENGTH, time)
 
     rearmed = np.zeros(len(rows), bool)  # a cancel with a start right behind
     rearmed[:-1] = (group[1:] == group[:-1]) & starts[1:]
@@ -63,12 +63,12 @@ def beginnings(
     after_cancel = np.zeros(len(rows), bool)
     after_cancel[1:] = kind[:-1] == KIND["timewait_cancel"]
     silent = waiting & ~starts & telling & (known >= 0) & ~after_cancel
-    silent &= armed > armed[known] + np.where(snapshot, STALE, 5 * jiffy // 2)
+    silent &= armed > armed.take(known) + np.where(snapshot, STALE, 5 * jiffy // 2)
     # Due and not yet run, as the timer wheel has it: a snapshot says 0 for any time past.
-    silent &= ~(snapshot & (events.detail[rows] == 0))
+    silent &= ~(snapshot & (events.detail.take(rows) == 0))
 
     entering = waiting & (_last_place(waiting, first, group) < 0)
-    earlier = index > first[group]  # seen before, in FIN_WAIT_2
+    earlier = index > first.take(group)  # seen before, in FIN_WAIT_2
     fin_now = entering & earlier & rearmed
     fin_before = entering & earlier & (~rearmed | silent)
     began_here = np.where(fin_now | (entering & starts), time, NEVER)
@@ -80,7 +80,7 @@ def beginnings(
 
     restarted = starts & waiting & earlier
     restarted[1:] &= ~(entering[:-1] & ~silent[:-1])
-    again = silent & waiting[known]
+    again = silent & waiting.take(known)
 
     def each(values: np.ndarray) -> np.ndarray:
         result = np.full(len(first), NEVER)

@@ -65,7 +65,7 @@ class Reconstruction:
         for netns, number in zip(*np.unique(broken, return_counts=True), strict=True):
             self._broken[int(netns)] += int(number)
         found = by_address(events, mark, self._timewait)
-        grouping = group(events, found, mark[found.rows])
+        grouping = group(events, found, mark.take(found.rows))
         lives = describe(events, mark, found, grouping)
 
         told = np.zeros(len(events), bool)
@@ -81,7 +81,7 @@ class Reconstruction:
         places, over = self._carry(found, grouping, lives)
         self._gathered.add(lives, np.flatnonzero(over), kept, is_wait)
         rows = np.sort(_without_repeats(events, mark, found, places))
-        self._carried, self._told = events.take(rows), told[rows]
+        self._carried, self._told = events.take(rows), told.take(rows)
 
     def _carry(
         self, found: ByAddress, grouping: Grouping, lives: Lives
@@ -125,9 +125,9 @@ def _without_repeats(
 
     A listener may send resets for ever. (One in FIN_WAIT_2 may prove a timewait socket's.)
     """
-    rows = found.rows[places]
-    alike = np.where(found.timewait[places], 1, marks[rows] & (RESET_SENT | ERROR))
-    alike[~found.timewait[places] & (events.old[rows] == STATE["FIN_WAIT_2"])] = 0
+    rows = found.rows.take(places)
+    alike = np.where(found.timewait.take(places), 1, marks.take(rows) & (RESET_SENT | ERROR))
+    alike[~found.timewait.take(places) & (events.old.take(rows) == STATE["FIN_WAIT_2"])] = 0
     repeats = np.zeros(len(rows), bool)
     repeats[:-1] = (alike[1:] == alike[:-1]) & (alike[1:] != 0)
     repeats[:-1] &= found.socket[places[1:]] == found.socket[places[:-1]]

@@ -51,11 +51,11 @@ def match(
     ``ids``, ``life_ids``: tuple ids of ``rows`` and of ``lives``, in one numbering.
     ``connecting``: numbers of rows that are of some life whose port is not known.
     """
-    time = events.time[rows]
+    time = events.time.take(rows)
     life = living(lives, life_ids, ids, time, STALE)
-    found = (life >= 0) | np.isin(events.row[rows], connecting)
+    found = (life >= 0) | np.isin(events.row.take(rows), connecting)
     of_life = np.full(len(lives), -1)
-    owned = (life >= 0) & (events.pid[rows] != 0)
+    owned = (life >= 0) & (events.pid.take(rows) != 0)
     of_life[life[owned]] = rows[owned]
     idle = np.flatnonzero(~found)
     _, first = np.unique(ids[idle], return_index=True)

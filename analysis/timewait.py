@@ -109,12 +109,12 @@ def find_time_waits(
     where the kernel does not tell of the resets they send: only in FIN_WAIT_2 do they.
     """
     rows_first = stable_order(rows)
-    rows, row_ids = rows[rows_first], row_ids[rows_first]
-    order = order_within(row_ids, events.time[rows])
-    all_rows, all_ids = rows[order], row_ids[order]
-    signs = np.isin(events.kind[all_rows], (KIND["reset_sent"], KIND["timewait_reused"]))
+    rows, row_ids = rows.take(rows_first), row_ids.take(rows_first)
+    order = order_within(row_ids, events.time.take(rows))
+    all_rows, all_ids = rows.take(order), row_ids.take(order)
+    signs = np.isin(events.kind.take(all_rows), (KIND["reset_sent"], KIND["timewait_reused"]))
     rows, row_ids = _without_stale(events, all_rows[~signs], all_ids[~signs])
-    kind, time = events.kind[rows], events.time[rows]
+    kind, time = events.kind.take(rows), events.time.take(rows)
     starts = kind == KIND["timewait_start"]
     # The full socket closes right after the first start.
     life = np.full(len(rows), -1)
@@ -164,7 +164,7 @@ def _without_stale(
     events: EventArrays, rows: np.ndarray, ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Drop a snapshot's rows of what had just ended when they were written."""
-    kind, time = events.kind[rows], events.time[rows]
+    kind, time = events.kind.take(rows), events.time.take(rows)
     ended = (kind == KIND["timewait_cancel"]) | (kind == KIND["timewait_expire"])
     stale = np.zeros(len(rows), bool)
     stale[1:] = (kind[1:] == KIND["existing"]) & ended[:-1] & (ids[1:] == ids[:-1])

@@ -1,15 +1,10 @@
 """Four-tuples as single numbers, and finding what was there at a given time."""
 
 import numpy as np
-import pandas as pd
 
-from tcptrace.analysis.order import order_within
+from tcptrace.analysis.order import order_within, ranks
 
 _IPV4_END = 1 << 32
-
-
-def _dense(values: np.ndarray) -> np.ndarray:
-    return pd.factorize(values)[0].astype(np.int64)
 
 
 def tuple_ids(
@@ -25,11 +20,13 @@ def tuple_ids(
     of several fields into one.
     """
     if len(local) and max(local.max(), remote.max()) < _IPV4_END:
-        addresses = _dense(local.astype(np.uint64) << np.uint64(32) | remote.astype(np.uint64))
+        ids = ranks(local.astype(np.uint64) << np.uint64(32) | remote.astype(np.uint64))
     else:
-        addresses = _dense(_dense(local) << 32 | _dense(remote))
+        ids = ranks(ranks(local) << 32 | ranks(remote))
     ports = local_port.astype(np.int64) << 16 | remote_port.astype(np.int64)
-    return _dense(_dense(_dense(netns) << 32 | ports) << 32 | addresses)
+    ids = ranks(ids << 32 | ports)
+    namespaces = ranks(netns)
+    return ranks(namespaces << 32 | ids) if namespaces.any() else ids
 
 
 def last_before(
