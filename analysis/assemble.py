@@ -70,6 +70,7 @@ class Rows:
         self._life_place, self._wait_place = np.maximum(self.life, 0), np.maximum(self.wait, 0)
         self._without_life = np.flatnonzero(self.life < 0)
         self._without_wait = np.flatnonzero(self.wait < 0)
+        self._of_socket: dict[str, np.ndarray] = {}
         self.first = first.take(order)
         #: What orders those that came first at the same time: by kind, then by event.
         self.tie = column(
@@ -118,12 +119,14 @@ class Rows:
 
     def of_socket(self, name: str) -> np.ndarray:
         """Give what a row's four-tuple or namespace is, by its name in ``EventArrays``."""
-        values = self.of_life(getattr(self.lives, name), 0)
-        alone = np.flatnonzero(self.life < 0)
-        told = np.where(self.idle, self.snapshot, spread(self.waits.tuple_row, self.wait, UNSEEN))[
-            alone
-        ]
-        values[alone] = getattr(self.events, name)[told]
+        values = self._of_socket.get(name)
+        if values is None:
+            values = self.of_life(getattr(self.lives, name), 0)
+            alone = self._without_life
+            told = spread(self.waits.tuple_row, self.wait.take(alone), UNSEEN)
+            told = np.where(self.idle.take(alone), self.snapshot.take(alone), told)
+            values[alone] = getattr(self.events, name).take(told)
+            self._of_socket[name] = values
         return values
 
     @cached_property

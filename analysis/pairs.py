@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tcptrace.analysis.order import ranks
+from tcptrace.analysis.order import order_within, ranks, stable_order
 
 _LATE = 1_000_000_000  # a child is born when the handshake's last ACK arrives
 
@@ -54,7 +54,8 @@ def _adjacent(
     last: np.ndarray,
 ) -> None:
     """Pair neighbours in time of the same key and opposite sides (fills `other`)."""
-    rows = rows[np.lexsort((role[rows], first[rows], key[rows]))]
+    rows = rows.take(stable_order(role.take(rows)))
+    rows = rows.take(order_within(key.take(rows), first.take(rows)))
     a, b = rows[:-1], rows[1:]
     fits = (key[a] == key[b]) & (side[a] != side[b])
     # Two clients that live at the same time: their SYNs crossed.

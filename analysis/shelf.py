@@ -81,6 +81,8 @@ class Shelf:
             self._packed[first:end] = [[] for _ in range(first, end)]
         if self._loose:
             portions.append(self._unpacked(first, end))
+        if len(portions) == 1:
+            return portions[0]
         return {name: np.concatenate([rows[name] for rows in portions], -1) for name in portions[0]}
 
     def _unpacked(self, first: int, end: int) -> Columns:
