@@ -96,14 +96,13 @@ def _recorded_counts(part: Slice) -> dict[str, int]:
     ours = ours[(ours["netns"] == netns).fillna(False).astype(bool)]
     end = pd.Timestamp(until, tz="UTC")
     opened = ours["opened"] <= end
-    later = ours["time_wait_began"] + pd.to_timedelta(ours["time_wait_s"], unit="s") > end
+    reused = ours[ours["time_wait_end"] == "reused_connect"]
+    later = reused["time_wait_began"] + pd.to_timedelta(reused["time_wait_s"], unit="s") > end
     return {
         "active_opens": int((opened & (ours["role"] == "client")).sum()),
         "passive_opens": int((opened & (ours["role"] == "server")).sum()),
         "timewait_sockets": _timewait_sockets(part.events, netns, until),
-        "time_wait_reused_connect": int(
-            (~later & (ours["time_wait_end"] == "reused_connect")).sum()
-        ),
+        "time_wait_reused_connect": int((~later).sum()),
         "time_wait_skipped": int((ours["time_wait_end"] == "skipped").sum()),
     }
 

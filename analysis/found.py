@@ -63,8 +63,11 @@ class Gathered:
         order, sizes = _sorted(events, np.arange(len(events)))
         columns = events.columns() | {"is_wait": is_wait}
         self._events.add({name: values.take(order) for name, values in columns.items()}, sizes)
-        self._portless.append(lives.take(np.flatnonzero(lives.portless)))
-        self._asked.append(events.take(asked_before_port(events)))
+        # Many that are empty would lie about in the heap.
+        if len(portless := np.flatnonzero(lives.portless)):
+            self._portless.append(lives.take(portless))
+        if len(asked := asked_before_port(events)):
+            self._asked.append(events.take(asked))
         self._timers.update(first_timers(events))
         if self._lives.loose >= _LOOSE * self._part:
             self._lives.pack()
@@ -72,8 +75,9 @@ class Gathered:
 
     def finish(self) -> None:
         """Say that nothing will be added."""
-        asked, portless = EventArrays.concatenate(self._asked), Lives.concatenate(self._portless)
-        self._connecting = connecting(asked, portless)
+        if self._asked and self._portless:
+            asked = EventArrays.concatenate(self._asked)
+            self._connecting = connecting(asked, Lives.concatenate(self._portless))
 
     @property
     def several(self) -> bool:

@@ -21,10 +21,13 @@ def population(
     if began.empty:
         return pd.Series(dtype="int64", index=pd.DatetimeIndex([], tz="UTC"))
     ends = _nanoseconds(ended.fillna(stopped + pd.Timedelta(1, "ns")))
-    times = np.concatenate([ends, _nanoseconds(_from(began, started))])
-    step = np.repeat(np.array([-1, 1]), len(ends))
-    order = stable_order(times)
-    times, running = times.take(order), np.cumsum(step.take(order))
+    begins = _nanoseconds(_from(began, started))
+    # Sorted as plain numbers, of which the last bit tells a begin from an end.
+    first = min(begins.min(), ends.min())
+    steps = np.concatenate([(ends - first) << 1, (begins - first) << 1 | 1]).view(np.uint64)
+    steps.sort()
+    running = np.cumsum(((steps & np.uint64(1)).view(np.int64) << 1) - 1)
+    times = (steps >> np.uint64(1)).view(np.int64) + first
     last = np.flatnonzero(np.append(times[1:] != times[:-1], True))
     last = last[times[last] <= stopped.as_unit("ns").value]
     counts = running[last]

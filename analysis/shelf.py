@@ -1,45 +1,8 @@
 """Many rows of many columns in little memory: sorted into compartments, packed until wanted."""
 
-from dataclasses import dataclass
-
 import numpy as np
-import pyarrow as pa
 
-#: A quarter of the size for a tenth of the time that reading an event takes.
-_CODEC = pa.Codec("lz4_raw")
-
-
-@dataclass(frozen=True)
-class Packed:
-    """An array; ``data``: packed, None where all values are ``first``."""
-
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    first: object
-    data: bytes | None
-
-
-def pack(values: np.ndarray) -> Packed:
-    """Take an array into little memory."""
-    first = values.flat[0] if values.size else None
-    if not values.size or bool((values == first).all()):
-        return Packed(values.dtype, values.shape, first, None)
-    # Byte by byte, the high ones of all first: those hardly differ.
-    planes = values.reshape(-1).view(np.uint8).reshape(values.size, -1).T
-    # As bytes: an Arrow buffer would keep the memory that packing might have needed.
-    data = _CODEC.compress(np.ascontiguousarray(planes), asbytes=True)
-    return Packed(values.dtype, values.shape, first, data)
-
-
-def unpack(packed: Packed) -> np.ndarray:
-    """Give the array again."""
-    if packed.data is None:
-        return np.full(packed.shape, packed.first if packed.first is not None else 0, packed.dtype)
-    size = int(np.prod(packed.shape))
-    planes = _CODEC.decompress(packed.data, size * packed.dtype.itemsize)
-    flat = np.frombuffer(planes, np.uint8).reshape(-1, size).T
-    return np.ascontiguousarray(flat).view(packed.dtype).reshape(packed.shape)
-
+from tcptrace.analysis.packed import Packed, Packer, forget, unpack
 
 Columns = dict[str, np.ndarray]
 
@@ -51,6 +14,7 @@ class Shelf:
         #: As they came, sorted by compartment, and where each compartment begins.
         self._loose: list[tuple[Columns, np.ndarray]] = []
         self._packed: list[list[dict[str, Packed]]] = [[] for _ in range(compartments)]
+        self._packer = Packer()
         #: Rows in each compartment; the rows that are not packed.
         self.sizes = np.zeros(compartments, np.int64)
         self.loose = 0
@@ -64,7 +28,8 @@ class Shelf:
     def pack(self) -> None:
         """Pack what is not packed."""
         for place, packed in enumerate(self._packed):
-            packed.append({k: pack(rows) for k, rows in self._unpacked(place, place + 1).items()})
+            rows = self._unpacked(place, place + 1)
+            packed.append({name: self._packer.pack(values) for name, values in rows.items()})
         self._loose, self.loose = [], 0
 
     def take(self, first: int, end: int, *, last: bool = False) -> Columns:
@@ -78,6 +43,9 @@ class Shelf:
             for rows in each
         ]
         if last:
+            for each in self._packed[first:end]:
+                for rows in each:
+                    forget(rows.values())
             self._packed[first:end] = [[] for _ in range(first, end)]
         if self._loose:
             portions.append(self._unpacked(first, end))

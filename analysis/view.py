@@ -14,8 +14,8 @@ import pandas as pd
 
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.filters import Filters
+from tcptrace.analysis.packed import Packed, Packer, unpack
 from tcptrace.analysis.recording import Recording
-from tcptrace.analysis.shelf import Packed, pack, unpack
 from tcptrace.tracer.heap import give_back
 
 T = TypeVar("T")
@@ -113,13 +113,13 @@ class View:
     @cached_property
     def _results(self) -> list[dict[Reduction, Any]]:
         """Go through all slices once, for every reduction there is."""
-        results = []
+        results, packer = [], Packer()
         for part, tables in self.recording.parts():
             passing = _chosen(tables.connections, tables.time_wait, self.filters)
             whole = len(tables.connections)
             looked_at = Slice(self.recording, *passing, part.events, whole)
             results.append({reduce: reduce(looked_at) for reduce in _REDUCTIONS})
-            self._orders.append(pack(tables.order))
+            self._orders.append(packer.pack(tables.order))
         give_back()
         return results
 
