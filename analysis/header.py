@@ -49,16 +49,12 @@ def check_batch(batch: pa.RecordBatch) -> None:
     batch.validate()
     for field in SCHEMA:
         column = batch[field.name]
-        holes = not field.nullable and column.null_count
-        if pa.types.is_dictionary(field.type):
-            column.dictionary.validate(full=True)
-            holes = holes or column.dictionary.null_count
-        else:
-            column.validate(full=True)
-        if holes:
+        if not field.nullable and column.null_count:
             raise pa.ArrowInvalid(f"{field.name}: null")
         if pa.types.is_dictionary(field.type):
-            _check_indices(column)
+            _check_words(column)
+        else:
+            column.validate(full=True)
         # Arrow is content with more than enough, numpy is not.
         _, data = column.buffers()[:2]
         if data is not None and data.size % (field.type.bit_width // 8):
@@ -69,14 +65,17 @@ def check_batch(batch: pa.RecordBatch) -> None:
             raise pa.ArrowInvalid("time: out of range")
 
 
-def _check_indices(column: pa.DictionaryArray) -> None:
-    """Check that a dictionary column refers to what its dictionary has.
+def _check_words(column: pa.DictionaryArray) -> None:
+    """Check a dictionary column, its nulls apart.
 
-    Arrow's own full validation does that one by one: 3 % of a report.
+    Arrow's own full validation looks at index after index: 3 % of a report.
     """
-    indices = column.indices.to_numpy(zero_copy_only=False)
-    if len(indices) and not 0 <= indices.min() <= indices.max() < len(column.dictionary):
-        raise pa.ArrowInvalid("an index without a value")
+    words, indices = column.dictionary, column.indices.to_numpy(zero_copy_only=False)
+    words.validate(full=True)
+    if words.null_count:
+        raise pa.ArrowInvalid("a null among the words")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < len(words):
+        raise pa.ArrowInvalid("an index without a word")
 
 
 def decode_metadata(raw: Mapping[bytes, bytes] | None) -> dict[str, Any]:

@@ -309,3 +309,22 @@ def test_times_are_the_events_own() -> None:
         2_000,
         5_000,
     ]
+
+
+def test_a_state_a_connection_was_in_twice_tells_how_long_it_was_in_it_in_all() -> None:
+    story = Story()
+    other = story.socket(SERVER_END).accept()
+    client = story.socket(CLIENT_END).connect()
+    story.after(2)
+    client.to("CLOSE_WAIT")
+    story.after(3)
+    client.to("ESTABLISHED")  # no kernel does so
+    story.after(4)
+    client.to("CLOSE_WAIT")
+    story.after(5)
+    client.to("CLOSE")
+    other.to("CLOSE_WAIT")
+    row = story.connection(CLIENT_END)
+    assert row["established_s"] == pytest.approx(2 + 4, abs=1e-4)
+    assert row["close_wait_s"] == pytest.approx(3 + 5, abs=1e-4)
+    assert story.connection(SERVER_END)["established_s"] == pytest.approx(14, abs=1e-4)

@@ -302,6 +302,22 @@ def test_nulls_where_none_may_be_are_damage(tmp_path: Path) -> None:
         assert "damaged" in (recording.problem or "") or name == "detail"
 
 
+@pytest.mark.parametrize("name", ["kind", "old_state", "new_state", "comm"])
+@pytest.mark.parametrize("index", [-1, 2])
+def test_words_that_a_dictionary_does_not_have_are_damage(
+    tmp_path: Path, name: str, index: int
+) -> None:
+    table, place = story().table, SCHEMA.get_field_index(name)
+    field = SCHEMA.field(place)
+    codes = pa.array([0, 1, *[index] * (len(table) - 2)], field.type.index_type)
+    words = pa.array(["state", "ESTABLISHED"])
+    odd = pa.DictionaryArray.from_arrays(codes, words, safe=False)
+    table = table.set_column(place, field, odd)
+    recording = read(write(tmp_path / "odd.arrows", {"format": 1}, [(table, {})]))
+    assert (len(recording.table), recording.complete) == (0, False)
+    use(recording)
+
+
 @pytest.mark.parametrize("time", [NEVER, NEVER + 1, -1, 0, ALWAYS])
 def test_times_at_the_edge_of_what_there_is(tmp_path: Path, time: int) -> None:
     rows = [dict(row) for row in story().rows]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tcptrace.analysis.order import numbered, order_within, stable_order
+from tcptrace.analysis.order import numbered, order_within, ranks, stable_order
 
 TYPES = st.sampled_from([np.int8, np.uint16, np.uint32, np.int64, np.uint64])
 
@@ -28,6 +28,13 @@ def test_within_groups_entries_of_one_time_keep_their_order(pairs: list[tuple[in
     groups = np.array([group for group, _ in pairs], np.int64)
     times = np.array([time for _, time in pairs], np.int64)
     np.testing.assert_array_equal(order_within(groups, times), np.lexsort((times, groups)))
+
+
+@given(st.integers(0, 40).flatmap(of_any_type))
+def test_equal_numbers_have_equal_ranks_in_order(values: np.ndarray) -> None:
+    before = values.copy()
+    np.testing.assert_array_equal(ranks(values), np.unique(values, return_inverse=True)[1])
+    np.testing.assert_array_equal(values, before)
 
 
 def test_kernel_addresses_far_apart_keep_their_order() -> None:
