@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from tcptrace.tracer import bpf
+from tcptrace.tracer.clock import monotonic_ns
 from tcptrace.tracer.errors import PreflightError
 from tcptrace.tracer.layout import EVENT
 from tcptrace.tracer.probes import PROBES, REQUIRED
@@ -34,9 +35,9 @@ def monotonic_to_utc_ns() -> int:
     """Give what to add to CLOCK_MONOTONIC for UTC, ns: the best of several readings."""
     readings = []
     for _ in range(16):
-        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        before = monotonic_ns()
         real = time.clock_gettime_ns(time.CLOCK_REALTIME)
-        after = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        after = monotonic_ns()
         readings.append((after - before, real - (before + after) // 2))
     return min(readings)[1]
 

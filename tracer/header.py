@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tcptrace.tracer.clock import monotonic_ns
 from tcptrace.tracer.schema import FORMAT
 
 _SYSCTLS = (
@@ -36,7 +37,7 @@ def recording_time(clock_offset_ns: int) -> str:
 
 def recording_ns(clock_offset_ns: int) -> int:
     """Give the time now on a recording's clock, ns since 1970."""
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) + clock_offset_ns
+    return monotonic_ns() + clock_offset_ns
 
 
 def iso_time(at_ns: int) -> str:

@@ -6,10 +6,11 @@ Source: sock_diag(7); net/ipv4/inet_diag.c, inet_sk_diag_fill(), inet_twsk_diag_
 import os
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import numpy as np
+
+from tcptrace.tracer.clock import monotonic_ns
 
 _NETLINK_SOCK_DIAG = 4
 _TCPDIAG_GETSOCK = 18
@@ -69,7 +70,7 @@ def dump(netlink: socket.socket) -> Iterator[tuple[int, np.ndarray]]:
     request = struct.pack("=BBBB48xII", socket.AF_UNSPEC, 0, 0, 0, _EVERY_STATE, 0)
     length = _HEADER.size + len(request)
     netlink.send(_HEADER.pack(length, _TCPDIAG_GETSOCK, _REQUEST_DUMP, 0, 0) + request)
-    looked = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    looked = monotonic_ns()
     buffer = bytearray(_BUFFER)
     # A socket at each place; attributes of any length follow each.
     every_place = np.lib.stride_tricks.sliding_window_view(
@@ -79,7 +80,7 @@ def dump(netlink: socket.socket) -> Iterator[tuple[int, np.ndarray]]:
     while not done:
         size = netlink.recv_into(buffer)
         # In the same call, after it gave this buffer, the kernel filled the next one.
-        next_looked = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        next_looked = monotonic_ns()
         places, done = _messages(buffer, size)
         if places:
             yield looked, _full(every_place[places].view(SOCKET)[:, 0])

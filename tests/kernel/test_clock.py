@@ -6,10 +6,14 @@ setting moves; what could go wrong is the recorder asking for the time of day ag
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from .duo import Duo
 from .lab import Lab
@@ -65,3 +69,35 @@ def test_clock_set_while_recording_changes_no_duration(lab: Lab, tmp_path: Path)
     assert times.between(recording.started, recording.ended).all()
     settling = pd.Timestamp(recording.final["settling"])
     assert recording.started < settling <= recording.ended
+
+
+@pytest.mark.skipif(not Path("/proc/self/ns/time").exists(), reason="no time namespaces")
+def test_a_time_namespace_of_the_recorders_own_moves_no_event(lab: Lab, tmp_path: Path) -> None:
+    duo = Duo(lab)
+    run = Run(
+        tmp_path,
+        *("--netns", duo.pair.client.name),
+        before=["unshare", "--time", "--monotonic=100000", "--fork", "--kill-child"],
+    )
+    try:
+        run.wait_ready()
+        began = pd.Timestamp.now(tz="UTC")
+        near, far = duo.connect()
+        near.close()
+        far.close()
+        duo.pair.client.wait_for(TIME_WAIT=1)
+        duo.pair.wait_quiet()
+        ended = pd.Timestamp.now(tz="UTC")
+        # unshare itself takes no signal.
+        child = subprocess.check_output(["pgrep", "-P", str(run.process.pid)], text=True)
+        os.kill(int(child), signal.SIGTERM)
+        assert run.end() == 0, run.said
+    finally:
+        run.kill()
+    recording = run.read()
+    (row,) = recording.connections.to_dict("records")
+    tolerance = pd.Timedelta(milliseconds=10)
+    assert began - tolerance <= row["opened"] <= row["closed"] <= ended + tolerance
+    assert row["time_wait_end"] == "open"
+    # What the recorder itself looked at and when it began and ended is on the same clock.
+    assert recording.events["time"].between(recording.started, recording.ended).all()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tcptrace.tracer.clock import monotonic_ns
 from tcptrace.tracer.preflight import require_rights_and_bcc
 from tcptrace.tracer.selection import Selection, filter_options, taken_from
 
@@ -87,7 +88,7 @@ class _Feed:
         if older is not None:
             yield from self._take(self._chosen(older))
             self.sockets.snapshot_done()
-        yield from self.sockets.settle(time.monotonic_ns())
+        yield from self.sockets.settle(monotonic_ns())
 
     def _chosen(self, events: "np.ndarray") -> "np.ndarray":
         return events if self._keep is None else self._keep.push(events)
@@ -145,7 +146,7 @@ def _top(feed: _Feed, stop: "Stop", deadline: float | None) -> None:
                     before=before,
                     elapsed=max(now - rate_at, 1e-3),
                     lost=feed.lost,
-                    now=time.monotonic_ns(),
+                    now=monotonic_ns(),
                     sort_by=sort_by,
                     height=height - 2,
                 )
