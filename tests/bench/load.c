@@ -275,11 +275,15 @@ static void serve(uint16_t port, FILE *log)
 	struct pollfd listener = { .fd = listen_on(AF_INET6, port), .events = POLLIN };
 
 	__sync_fetch_and_add(&shared->ready, 1);
-	while (!__atomic_load_n(&shared->stop, __ATOMIC_ACQUIRE)) {
-		int fd;
+	for (;;) {
+		/* Clients do not wait for the server to accept: some may be in the queue. */
+		int last = __atomic_load_n(&shared->stop, __ATOMIC_ACQUIRE), fd;
 
-		if (poll(&listener, 1, 50) <= 0)
+		if (poll(&listener, 1, last ? 0 : 50) <= 0) {
+			if (last)
+				break;
 			continue;
+		}
 		length = sizeof(peer);
 		fd = accept(listener.fd, (void *)&peer, &length);
 		if (fd < 0)
