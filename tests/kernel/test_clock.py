@@ -40,6 +40,16 @@ cli.main()
 """
 
 
+def connect_and_close(duo: Duo, run: Run) -> pd.Timestamp:
+    """Make a connection once it records; when that began."""
+    run.wait_ready()
+    began = pd.Timestamp.now(tz="UTC")
+    near, far = duo.connect()
+    near.close()
+    far.close()
+    return began
+
+
 def test_clock_set_while_recording_changes_no_duration(lab: Lab, tmp_path: Path) -> None:
     duo = Duo(lab)
     run = Run(
@@ -48,11 +58,7 @@ def test_clock_set_while_recording_changes_no_duration(lab: Lab, tmp_path: Path)
         before=[sys.executable, "-c", STEPPED],
     )
     try:
-        run.wait_ready()
-        began = pd.Timestamp.now(tz="UTC")
-        near, far = duo.connect()
-        near.close()
-        far.close()
+        began = connect_and_close(duo, run)
         duo.pair.wait_quiet()
         run.process.terminate()
         assert run.end() == 0, run.said
@@ -80,11 +86,7 @@ def test_a_time_namespace_of_the_recorders_own_moves_no_event(lab: Lab, tmp_path
         before=["unshare", "--time", "--monotonic=100000", "--fork", "--kill-child"],
     )
     try:
-        run.wait_ready()
-        began = pd.Timestamp.now(tz="UTC")
-        near, far = duo.connect()
-        near.close()
-        far.close()
+        began = connect_and_close(duo, run)
         duo.pair.client.wait_for(TIME_WAIT=1)
         duo.pair.wait_quiet()
         ended = pd.Timestamp.now(tz="UTC")
