@@ -64,11 +64,10 @@ def unpack(packed: Packed) -> np.ndarray:
         return np.full(packed.shape, packed.first if packed.first is not None else 0, packed.dtype)
     size = int(np.prod(packed.shape)) * packed.dtype.itemsize
     with memoryview(packed.memory)[packed.start : packed.end] as data:
-        flat = np.frombuffer(_CODEC.decompress(data, size), np.uint8)
+        flat: np.ndarray = np.frombuffer(_CODEC.decompress(data, size), np.uint8)
     if packed.dtype.itemsize == 8:
         flat = flat.view(np.uint32).reshape(2, -1).T
-    values: np.ndarray = flat.copy("C").view(packed.dtype)
-    return values.reshape(packed.shape)
+    return flat.copy("C").view(packed.dtype).reshape(packed.shape)
 
 
 def forget(neighbours: Iterable[Packed]) -> None:
