@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-#: A quarter of the size for 6 % of the time that a report of 100 million events takes.
+#: A quarter of the size for less than a tenth of a report's time.
 _CODEC = pa.Codec("lz4_raw")
 #: Bytes asked of the kernel at once; they take memory only where something was put.
 _MAP = 64 << 20
