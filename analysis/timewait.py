@@ -137,6 +137,7 @@ def find_time_waits(
     last = np.append(first[1:], len(rows)) - 1 if len(first) else first
     begun = beginnings(events, rows, first, group, hz)
     life = life[first]
+    # Those that began anew are parts of others by now: these have begun.
     unclaimed = np.flatnonzero(starts[first] & (life < 0))
     owner = living(lives, life_ids, row_ids[first[unclaimed]], time[first[unclaimed]], _CLOCK_BACK)
     life[unclaimed] = np.where(np.isin(owner, life), -1, owner)

@@ -40,7 +40,11 @@ class LazyGroup(click.Group):
         """Import and return one command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        keep_freed(_KEPT_READING if ".analysis." in COMMANDS[cmd_name] else _KEPT_RECORDING)
+        if ".analysis." in COMMANDS[cmd_name]:
+            without_huge_pages()
+            keep_freed(_KEPT_READING)
+        else:
+            keep_freed(_KEPT_RECORDING)
         command = importlib.import_module(COMMANDS[cmd_name]).command
         assert isinstance(command, click.Command)  # noqa: S101
         return command
@@ -57,7 +61,6 @@ def main(arguments: list[str] | None = None) -> Any:
 
     Exit codes: 0 fine; 1 it failed, one line on stderr says why; 2 wrong usage.
     """
-    without_huge_pages()
     try:
         cli.main(args=arguments, prog_name="tcptrace", standalone_mode=False)
     except click.exceptions.Exit as done:

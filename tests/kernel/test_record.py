@@ -226,3 +226,12 @@ def test_time_ends_a_command_that_goes_on(start: Start) -> None:
     assert run.end() == 0
     assert run.read().final["reason"] == "the duration is over"
     assert len(run.said) == 2, run.said
+
+
+def test_command_has_the_environment_of_its_caller(start: Start) -> None:
+    given = os.environ | {"GIVEN": "so"}
+    run = start("--", "env", environment=given)
+    assert run.end() == 0, run.said
+    told = dict(line.split("=", 1) for line in run.printed.splitlines() if "=" in line)
+    assert {name for name in told if name not in given} == set()
+    assert told["GIVEN"] == "so"
