@@ -28,9 +28,6 @@ OPEN, EXPIRED, REUSED_CONNECT, REUSED_SYN, RESET, KILLED, UNKNOWN = range(len(EN
 #: What the kernel does in one go comes within microseconds, unless a hypervisor stops
 #: the CPU in between: cancel and start, cancel and expire, reset and cancel.
 _TOGETHER = SECOND // 10
-#: The kernel's clock for probes may go back a little (ktime_get_mono_fast_ns()): so the end
-#: of a socket may be told as having been before the start of its timewait socket.
-_CLOCK_BACK = SECOND // 1000
 #: An incoming SYN that was answered with a cookie leaves no request socket; its child,
 #: a round trip later, is then the only sign that it ended a TIME_WAIT. Right behind
 #: the end it is sure enough; a little later something else may have ended it.
@@ -136,18 +133,13 @@ def find_time_waits(
     first = np.flatnonzero(births)
     last = np.append(first[1:], len(rows)) - 1 if len(first) else first
     begun = beginnings(events, rows, first, group, hz)
-    life = life[first]
-    # Those that began anew are parts of others by now: these have begun.
-    unclaimed = np.flatnonzero(starts[first] & (life < 0))
-    owner = living(lives, life_ids, row_ids[first[unclaimed]], time[first[unclaimed]], _CLOCK_BACK)
-    life[unclaimed] = np.where(np.isin(owner, life), -1, owner)
     tuple_id = row_ids[first]
     followed = np.zeros(len(first), bool)
     followed[:-1] = tuple_id[1:] == tuple_id[:-1]
     stopped = np.isin(kind[last], (KIND["timewait_cancel"], KIND["timewait_expire"]))
     expired = kind[last] == KIND["timewait_expire"]
     waits = TimeWaits(
-        life=life,
+        life=life[first],
         tuple_id=tuple_id,
         tuple_row=rows[first],
         seen=time[first],

@@ -594,23 +594,3 @@ def test_seconds_in_all_states_add_up_to_the_connections_life() -> None:
     assert row["time_wait_s"] == pytest.approx(
         (story.rows[-1]["time"] - row["closed"]) / SECOND, abs=1e-9
     )
-
-
-@pytest.mark.parametrize("back_ns", [1, 1000, 100_000])
-def test_a_clock_that_goes_back_a_little_parts_no_time_wait_from_its_connection(
-    back_ns: int,
-) -> None:
-    story = Story()
-    server = story.socket(SERVER_END).accept().close(NGINX)
-    timewait = server.time_wait()
-    # The socket's end, told right behind the timewait socket's start, and before it.
-    assert story.rows[-1]["new_state"] == "CLOSE"
-    assert story.rows[-2]["kind"] == "timewait_start"
-    story.rows[-1]["time"] = story.rows[-2]["time"] - back_ns
-    story.after(0.002)
-    timewait.cancel()
-    timewait.reused_by_syn()
-    story.socket(SERVER_END).accept()
-    first, second = story.connections()
-    assert (first["outcome"], first["time_wait_end"]) == ("finished", "reused_syn")
-    assert (second["outcome"], second["time_wait_end"]) == ("open", None)
