@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tcptrace.analysis.order import stable_order
+
 _CENSORED = ["none", "left", "right", "both"]
 
 
@@ -48,7 +50,7 @@ def distinct(numbers: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.nda
     The place of what is not known is 0.
     """
     places, found = pd.factorize(numbers[known])
-    order = np.argsort(found)
+    order = stable_order(found)
     rank = np.empty(len(found), np.int64)
     rank[order] = np.arange(len(found))
     result = np.zeros(len(numbers), np.int64)

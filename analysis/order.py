@@ -2,6 +2,10 @@
 
 import numpy as np
 
+#: Odd, so that different numbers stay different. The first two fractions of the golden ratio
+#: and of the square root of 3, which have no pattern in their bits.
+_FACTORS = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
+
 
 def stable_order(keys: np.ndarray) -> np.ndarray:
     """Give what ``np.argsort(keys, kind="stable")`` does; `keys`: integers of any kind.
@@ -37,20 +41,59 @@ def order_within(groups: np.ndarray, times: np.ndarray) -> np.ndarray:
     return result
 
 
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Give what ``np.unique(values, return_inverse=True)[1]`` does: equal numbers to equals.
+def alike(*columns: np.ndarray) -> np.ndarray:
+    """Number the entries: equal numbers where all columns' values are equal, else different.
 
-    Half the time of hashing: numpy sorts with the CPU's vectors where equals need no order.
+    ``columns``: integers, of one length. The numbers are 0, 1, ... in no order. Exact: what
+    is sorted is a mix of the columns, but neighbours are compared by the columns themselves.
     """
-    if not len(values) or bool((values == values[0]).all()):
-        return np.zeros(len(values), np.int64)
-    order = np.argsort(values)
-    in_order = values.take(order)
-    begins = np.ones(len(values), bool)
-    np.not_equal(in_order[1:], in_order[:-1], out=begins[1:])
-    result = np.empty(len(values), np.int64)
+    count = len(columns[0])
+    telling = [column for column in columns if count and bool((column != column[0]).any())]
+    if not telling:
+        return np.zeros(count, np.int64)
+    order, begins = _brought_together(telling)
+    result = np.empty(count, np.int64)
     result[order] = numbered(begins)
     return result
+
+
+def _brought_together(columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Give an order that has equal entries side by side, and where in it others begin."""
+    count = len(columns[0])
+    bits = np.uint64((count - 1).bit_length())
+    for factor in _FACTORS:
+        packed = _mixed(columns, factor) >> bits << bits
+        packed |= np.arange(count, dtype=np.uint64)
+        packed.sort()
+        mixes = packed >> bits
+        packed ^= mixes << bits
+        order = packed.view(np.int64)
+        begins = _begins(columns, order)
+        # Different entries of one mix may lie mingled.
+        if not bool((begins[1:] & (mixes[1:] == mixes[:-1])).any()):
+            return order, begins
+    order = np.lexsort(columns)
+    return order, _begins(columns, order)
+
+
+def _mixed(columns: list[np.ndarray], factor: int) -> np.ndarray:
+    """Give one number for each entry, whose high bits hardly ever agree by chance."""
+    mixed = columns[0].astype(np.uint64) * np.uint64(factor)
+    for column in columns[1:]:
+        mixed ^= mixed >> np.uint64(32)
+        mixed += column.astype(np.uint64, copy=False)
+        mixed *= np.uint64(factor)
+    return mixed
+
+
+def _begins(columns: list[np.ndarray], order: np.ndarray) -> np.ndarray:
+    """Tell which entries, in an order, differ from the one before; the first does."""
+    begins = np.zeros(len(order), bool)
+    begins[0] = True
+    for column in columns:
+        in_order = column.take(order)
+        begins[1:] |= in_order[1:] != in_order[:-1]
+    return begins
 
 
 def numbered(begins: np.ndarray) -> np.ndarray:

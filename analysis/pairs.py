@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tcptrace.analysis.order import order_within, ranks, stable_order
+from tcptrace.analysis.order import alike, order_within, stable_order
 
 _LATE = 1_000_000_000  # a child is born when the handshake's last ACK arrives
 
@@ -32,11 +32,11 @@ def conversations(
     usable = (local_port != 0) & (remote_port != 0) & (here != there)
     low, high = np.minimum(here, there), np.maximum(here, there)
     side = here > there
-    key = ranks(ranks(low) << 32 | ranks(high))
+    key = alike(low, high)
     role = np.where(client & ~server, 1, np.where(server & ~client, 2, 0))
     other = np.full(len(netns), -1)
 
-    inside = ranks(netns) << 32 | key
+    inside = alike(netns) << 32 | key
     _adjacent(other, np.flatnonzero(usable), inside, side, role, first, last)
     lonely = np.flatnonzero(usable & (other < 0) & ~loopback)
     lonely = lonely[~_crowded(key[lonely], side[lonely], first[lonely], last[lonely])]

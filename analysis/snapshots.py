@@ -12,6 +12,7 @@ from tcptrace.analysis.columns import spread
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.lives import Lives, living
 from tcptrace.analysis.observed import ALWAYS, NEVER, STALE
+from tcptrace.analysis.order import stable_order
 from tcptrace.analysis.tuples import last_before, tuple_ids
 from tcptrace.tracer.schema import KIND, STATE
 
@@ -62,7 +63,7 @@ def match(
     reverse_ids = ids[idle][::-1]
     _, last = np.unique(reverse_ids, return_index=True)
     last = len(idle) - 1 - last
-    in_order = np.argsort(rows[idle[last]])
+    in_order = stable_order(rows[idle[last]])
     first, last = first[in_order], last[in_order]
     return Snapshots(of_life, rows[idle[last]], time[idle[first]], time[idle[last]])
 

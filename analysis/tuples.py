@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from tcptrace.analysis.order import order_within, ranks
-
-_IPV4_END = 1 << 32
+from tcptrace.analysis.order import alike, order_within
 
 
 def tuple_ids(
@@ -16,17 +14,10 @@ def tuple_ids(
 ) -> np.ndarray:
     """Give equal numbers to equal (namespace, four-tuple) combinations.
 
-    Arrays of one length; addresses as codes of ``EventArrays``. Exact, no hashing
-    of several fields into one.
+    Arrays of one length; addresses as codes of ``EventArrays``.
     """
-    if len(local) and max(local.max(), remote.max()) < _IPV4_END:
-        ids = ranks(local.astype(np.uint64) << np.uint64(32) | remote.astype(np.uint64))
-    else:
-        ids = ranks(ranks(local) << 32 | ranks(remote))
     ports = local_port.astype(np.int64) << 16 | remote_port.astype(np.int64)
-    ids = ranks(ids << 32 | ports)
-    namespaces = ranks(netns)
-    return ranks(namespaces << 32 | ids) if namespaces.any() else ids
+    return alike(local, remote, ports, netns)
 
 
 def last_before(

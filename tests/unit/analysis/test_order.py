@@ -1,11 +1,14 @@
 """Sorting by key and place together is what numpy's stable sorts do."""
 
+from unittest.mock import patch
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tcptrace.analysis.order import numbered, order_within, ranks, stable_order
+from tcptrace.analysis import order
+from tcptrace.analysis.order import alike, numbered, order_within, stable_order
 
 TYPES = st.sampled_from([np.int8, np.uint16, np.uint32, np.int64, np.uint64])
 
@@ -30,11 +33,35 @@ def test_within_groups_entries_of_one_time_keep_their_order(pairs: list[tuple[in
     np.testing.assert_array_equal(order_within(groups, times), np.lexsort((times, groups)))
 
 
-@given(st.integers(0, 40).flatmap(of_any_type))
-def test_equal_numbers_have_equal_ranks_in_order(values: np.ndarray) -> None:
-    before = values.copy()
-    np.testing.assert_array_equal(ranks(values), np.unique(values, return_inverse=True)[1])
-    np.testing.assert_array_equal(values, before)
+def assert_alike(columns: list[np.ndarray]) -> None:
+    before = [column.copy() for column in columns]
+    numbers = alike(*columns).tolist()
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    assert len(set(zip(rows, numbers, strict=True))) == len(set(rows)) == len(set(numbers))
+    assert sorted(set(numbers)) == list(range(len(set(rows))))
+    for column, was in zip(columns, before, strict=True):
+        np.testing.assert_array_equal(column, was)
+
+
+COLUMNS = st.integers(0, 40).flatmap(lambda size: st.lists(of_any_type(size), min_size=1))
+
+
+@given(COLUMNS)
+def test_equal_entries_have_equal_numbers_and_others_different_ones(
+    columns: list[np.ndarray],
+) -> None:
+    assert_alike(columns)
+
+
+@given(COLUMNS, st.sampled_from([(1,), (0,), (0, order._FACTORS[0])]))
+def test_even_if_their_mixes_agree(columns: list[np.ndarray], factors: tuple[int, ...]) -> None:
+    with patch.object(order, "_FACTORS", factors):
+        assert_alike(columns)
+
+
+def test_many_entries_with_few_different_ones() -> None:
+    rng = np.random.default_rng(1)
+    assert_alike([rng.integers(0, most, 50_000) << low for most, low in ((9, 0), (300, 32))])
 
 
 def test_kernel_addresses_far_apart_keep_their_order() -> None:
