@@ -42,7 +42,7 @@ def order_within(groups: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def alike(*columns: np.ndarray) -> np.ndarray:
-    """Number the entries: equal numbers where all columns' values are equal, else different.
+    """Give each entry a number: equal ones where all columns' values are equal, else different.
 
     ``columns``: integers, of one length. The numbers are 0, 1, ... in no order. Exact: what
     is sorted is a mix of the columns, but neighbours are compared by the columns themselves.

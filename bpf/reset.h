@@ -39,6 +39,15 @@ INLINE int on_receive_reset(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* The sequence numbers of a segment's first and last byte (struct tcp_skb_cb). */
+INLINE __u64 sequence_of(__u64 skb)
+{
+	__u64 sequence = 0;
+
+	READ(sequence, skb, OFFSET_SKB_CB);
+	return sequence;
+}
+
 /* A reset that answers a segment for which there is no socket: the tuple is
  * the segment's own, turned round. */
 INLINE void fill_segment(struct event *event, __u64 skb, __u64 net)

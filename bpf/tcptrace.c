@@ -10,13 +10,15 @@
 
 int set_state(struct bpf_raw_tracepoint_args *ctx)
 {
-	leave_mark(event_of(ctx->args[0], ctx->args[2]));
+	leave_mark(event_of(ctx->args[0], ctx->args[2], connection(ctx->args[0])));
 	return on_set_state(ctx);
 }
 
 int set_state_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	return marked(event_of(ctx->args[0], ctx->args[2])) ? 0 : on_set_state(ctx);
+	if (marked(event_of(ctx->args[0], ctx->args[2], connection(ctx->args[0]))))
+		return 0;
+	return on_set_state(ctx);
 }
 
 /* One program each: nothing that happens to a timer interrupts them, since the
@@ -46,26 +48,33 @@ int timer_cancel(struct bpf_raw_tracepoint_args *ctx)
 
 int receive_reset(struct bpf_raw_tracepoint_args *ctx)
 {
-	leave_mark(event_of(ctx->args[0], MARK_RESET_RECEIVED));
+	leave_mark(event_of(ctx->args[0], MARK_RESET_RECEIVED, connection(ctx->args[0])));
 	return on_receive_reset(ctx);
 }
 
 int receive_reset_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	return marked(event_of(ctx->args[0], MARK_RESET_RECEIVED)) ? 0 : on_receive_reset(ctx);
+	if (marked(event_of(ctx->args[0], MARK_RESET_RECEIVED, connection(ctx->args[0]))))
+		return 0;
+	return on_receive_reset(ctx);
 }
 
 /* A reset may be sent for no socket, or for a listener by two CPUs: the segment
  * that it answers tells. */
+INLINE __u64 reset_of(struct bpf_raw_tracepoint_args *ctx)
+{
+	return event_of(ctx->args[0] ^ ctx->args[1], MARK_RESET_SENT, sequence_of(ctx->args[1]));
+}
+
 int send_reset(struct bpf_raw_tracepoint_args *ctx)
 {
-	leave_mark(event_of(ctx->args[0] ^ ctx->args[1], MARK_RESET_SENT));
+	leave_mark(reset_of(ctx));
 	return on_send_reset(ctx);
 }
 
 int send_reset_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	return marked(event_of(ctx->args[0] ^ ctx->args[1], MARK_RESET_SENT)) ? 0 : on_send_reset(ctx);
+	return marked(reset_of(ctx)) ? 0 : on_send_reset(ctx);
 }
 #endif
 
@@ -74,12 +83,14 @@ int send_reset_again(struct bpf_raw_tracepoint_args *ctx)
 
 int error_report(struct bpf_raw_tracepoint_args *ctx)
 {
-	leave_mark(event_of(ctx->args[0], MARK_ERROR));
+	leave_mark(event_of(ctx->args[0], MARK_ERROR, connection(ctx->args[0])));
 	return on_error_report(ctx);
 }
 
 int error_report_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	return marked(event_of(ctx->args[0], MARK_ERROR)) ? 0 : on_error_report(ctx);
+	if (marked(event_of(ctx->args[0], MARK_ERROR, connection(ctx->args[0]))))
+		return 0;
+	return on_error_report(ctx);
 }
 #endif

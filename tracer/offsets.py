@@ -30,6 +30,7 @@ _STATE = {
     "OFFSET_SK_PROTOCOL": "sock.sk_protocol",
     "OFFSET_SK_FLAGS": "sock.__sk_common.skc_flags",
     "OFFSET_SK_ERR": "sock.sk_err",
+    "OFFSET_SK_TXHASH": "sock.sk_txhash",
     "OFFSET_INET_SPORT": "inet_sock.inet_sport",
     "OFFSET_NET_INUM": "net.ns.inum",
 }
@@ -55,6 +56,7 @@ _RESET = {
     "OFFSET_SKB_NETWORK_HEADER": "sk_buff.network_header",
     "OFFSET_SKB_TRANSPORT_HEADER": "sk_buff.transport_header",
     "OFFSET_SKB_DEV": "sk_buff.dev",
+    "OFFSET_SKB_CB": "sk_buff.cb",
     "OFFSET_DEVICE_NET": "net_device.nd_net",
 }
 

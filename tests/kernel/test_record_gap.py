@@ -55,12 +55,18 @@ class Gap:
         table = recording.table
         table = table.filter(pc.not_equal(table["kind"], "existing"))
         ports = table["local_port"].to_pylist()
-        listens = pc.equal(table["new_state"], "LISTEN").to_pylist()
+        listens = listening(table, self.netns).to_pylist()
         first, last = (
             next(n for n, listen in enumerate(listens) if listen and ports[n] == port)
             for port in (BEFORE, AFTER)
         )
         return table.slice(first, last - first + 1)
+
+
+def listening(table: Any, netns: list[int]) -> Any:
+    """Tell the rows at which a listener of ours begins: a marker."""
+    begins = pc.and_(pc.equal(table["new_state"], "LISTEN"), pc.equal(table["kind"], "state"))
+    return pc.and_(begins, pc.is_in(table["netns"], pa.array(netns, pa.uint32())))
 
 
 def churn(duo: Duo, count: int) -> None:
@@ -75,7 +81,7 @@ def holds(run: Run, kind: str) -> bool:
     return bool(pc.any(pc.equal(run.read().table["kind"], kind)).as_py())
 
 
-def lost_between(path: Path) -> tuple[int, int]:
+def lost_between(path: Path, netns: list[int]) -> tuple[int, int]:
     """Events lost before the marker BEFORE was written, and before AFTER was."""
     found = {BEFORE: -1, AFTER: -1}
     lost = 0
@@ -85,11 +91,8 @@ def lost_between(path: Path) -> tuple[int, int]:
                 batch, metadata = reader.read_next_batch_with_custom_metadata()
             except (StopIteration, pa.ArrowInvalid):
                 break
-            began = pc.and_(
-                pc.equal(batch["new_state"], "LISTEN"), pc.equal(batch["kind"], "state")
-            )
-            listening = batch.filter(began)
-            for port in set(listening["local_port"].to_pylist()) & set(found):
+            begun = batch.filter(listening(batch, netns))
+            for port in set(begun["local_port"].to_pylist()) & set(found):
                 found[port] = int(metadata[b"lost"]) if port == BEFORE else lost
             lost = int(metadata[b"lost"])
     return found[BEFORE], found[AFTER] if found[AFTER] == lost else -1
@@ -98,6 +101,7 @@ def lost_between(path: Path) -> tuple[int, int]:
 def attempt(lab: Lab, folders: list[Path]) -> Gap | None:
     """One gap; None if the rest of the machine made the recorder lose events outside of it."""
     duo = Duo(lab)
+    netns = [duo.pair.client.inode, duo.pair.server.inode]
     runs = [Run(folders[0], "--buffer-size", "1M"), Run(folders[1])]
     try:
         slow = runs[0]
@@ -106,7 +110,9 @@ def attempt(lab: Lab, folders: list[Path]) -> Gap | None:
         wait_until(lambda: holds(slow, "existing"), what=lambda: f"a snapshot; {slow.said}")
         held = duo.connect_many(2 * HELD)
         duo.server.listen(duo.address, BEFORE)
-        wait_until(lambda: lost_between(slow.path)[0] >= 0, what=lambda: f"{BEFORE}; {slow.said}")
+        wait_until(
+            lambda: lost_between(slow.path, netns)[0] >= 0, what=lambda: f"{BEFORE}; {slow.said}"
+        )
         slow.process.send_signal(signal.SIGSTOP)
         churn(duo, MADE)
         for near, far in held[:HELD]:
@@ -126,7 +132,7 @@ def attempt(lab: Lab, folders: list[Path]) -> Gap | None:
     finally:
         for run in runs:
             run.kill()
-    before, after = lost_between(slow.path)
+    before, after = lost_between(slow.path, netns)
     if before or after <= 0:
         return None
     ports = [near.port for near, _ in held]
@@ -137,7 +143,7 @@ def attempt(lab: Lab, folders: list[Path]) -> Gap | None:
         ports[:HELD],
         ports[HELD:],
         slow.path,
-        [duo.pair.client.inode, duo.pair.server.inode],
+        netns,
     )
 
 
