@@ -13,6 +13,7 @@
 #define MAP(fd) ((void *)bpf_pseudo_fd(1, fd))
 
 #define STATE_SYN_SENT 2
+#define STATE_SYN_RECV 3
 #define STATE_FIN_WAIT_1 4
 #define STATE_FIN_WAIT_2 5
 #define STATE_TIME_WAIT 6

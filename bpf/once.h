@@ -9,16 +9,19 @@
  * programs sit on each such tracepoint, one behind the other. Only one of them
  * can be the interrupted one; the other is idle and runs. The first leaves a
  * mark that it ran; the second does the work where the mark is missing.
+ *
+ * (Where the kernel may run another task amid a program, both may be at work when a
+ * third event comes: docs/compatibility.md.)
  */
 #ifndef TCPTRACE_ONCE_H
 #define TCPTRACE_ONCE_H
 
 #include "emit.h"
 
-/* Beside the states that a socket enters. */
-#define MARK_RESET_RECEIVED 16
-#define MARK_RESET_SENT 17
-#define MARK_ERROR 18
+/* Which tracepoint; a mark beside the states that a socket enters. */
+#define RESET_RECEIVED 16
+#define RESET_SENT 17
+#define ERROR_REPORTED 18
 
 /* A mark's place is given by its event, so that events that interrupt each
  * other are seldom at the same one; where they are, the newest lies on top, and
@@ -26,9 +29,11 @@
 #define MARK_BITS 7
 #define MARK_DEPTH 4
 
-/* The second half of a place is always empty: what is below the lowest mark. */
 struct marks {
+	/* The second half of a place is always empty: what is below the lowest mark. */
 	__u64 at[1 << MARK_BITS][2 * MARK_DEPTH];
+	/* The second program of a tracepoint runs: what interrupts it needs no mark. */
+	volatile __u64 second[4];
 };
 
 #define MIX 0x9e3779b97f4a7c15ull
@@ -38,9 +43,10 @@ struct marks {
  * since the verifier allows that much with a pointer whose type it knows.
  *
  * ``number`` tells it from what happened before: an event that interrupts a second
- * program leaves its mark there for good, and one that the first missed would by
- * its socket alone, soon used again, be taken for it. 760 of 1.3 million events
- * were lost so while one CPU passed segments on to the other (RPS). */
+ * program in its first or last instruction leaves its mark there for good, and one
+ * that the first missed would by its socket alone, soon used again, be taken for it.
+ * 760 of 1.3 million events were lost so while one CPU passed segments on to the
+ * other (RPS), when there was neither ``second`` nor a number. */
 INLINE __u64 event_of(__u64 socket, __u8 what, __u64 number)
 {
 	return -socket ^ what ^ number * MIX;
@@ -81,33 +87,34 @@ INLINE __u32 place_of(__u64 event)
 	return event * MIX >> (64 - MARK_BITS);
 }
 
-INLINE void leave_mark(__u64 event)
+INLINE struct marks *this_cpus_marks(void)
 {
-	__u32 zero = 0, place = place_of(event);
-	struct marks *marks = bpf_map_lookup_elem(MAP(MAP_MARKS), &zero);
+	__u32 zero = 0;
 
+	return bpf_map_lookup_elem(MAP(MAP_MARKS), &zero);
+}
+
+/* ``which``: the tracepoint, 0 to 3. */
+INLINE void leave_mark(__u32 which, __u64 event)
+{
+	struct marks *marks = this_cpus_marks();
 	__u64 *at;
 
-	if (!marks)
+	if (!marks || marks->second[which])
 		return;
-	at = marks->at[place];
+	at = marks->at[place_of(event)];
 #pragma unroll
 	for (int below = MARK_DEPTH - 1; below > 0; below--)
 		at[below] = at[below - 1];
 	at[0] = event;
 }
 
-/* Did the first program run? Takes its mark away, and those on top of it, which nobody will:
- * they were left by what interrupted this program before it came here. */
-INLINE int marked(__u64 event)
+/* Takes a mark away, and those on top of it, which nobody will: they were left by what
+ * interrupted this program before it came here. Was it there? */
+INLINE int take_mark(struct marks *marks, __u64 event)
 {
-	__u32 zero = 0, place = place_of(event);
-	struct marks *marks = bpf_map_lookup_elem(MAP(MAP_MARKS), &zero);
-	__u64 *at;
+	__u64 *at = marks->at[place_of(event)];
 
-	if (!marks)
-		return 0;
-	at = marks->at[place];
 #pragma unroll
 	for (int found = 0; found < MARK_DEPTH; found++)
 		if (at[found] == event) {
@@ -118,5 +125,17 @@ INLINE int marked(__u64 event)
 		}
 	return 0;
 }
+
+/* The second program: what the first one does, where it did not. */
+#define SECOND(which, event, does)                  \
+	struct marks *marks = this_cpus_marks();    \
+                                                    \
+	if (!marks)                                 \
+		return 0;                           \
+	marks->second[which] = 1;                   \
+	if (!take_mark(marks, event))               \
+		does;                               \
+	marks->second[which] = 0;                   \
+	return 0
 
 #endif

@@ -8,17 +8,31 @@
 #include "once.h"
 #include "state.h"
 
+/* Of a socket that is born not all kernels tell yet whose it is; the next that happens to
+ * it, at once and on the same CPU, takes such a mark away if it still lies there. */
+INLINE __u64 state_of(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u8 state = ctx->args[2];
+
+	return event_of(ctx->args[0], state,
+			state == STATE_SYN_RECV ? 0 : connection(ctx->args[0]));
+}
+
 int set_state(struct bpf_raw_tracepoint_args *ctx)
 {
-	leave_mark(event_of(ctx->args[0], ctx->args[2], connection(ctx->args[0])));
+	leave_mark(0, state_of(ctx));
+	if (ctx->args[1] == STATE_SYN_RECV) {
+		struct marks *marks = this_cpus_marks();
+
+		if (marks)
+			take_mark(marks, event_of(ctx->args[0], STATE_SYN_RECV, 0));
+	}
 	return on_set_state(ctx);
 }
 
 int set_state_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (marked(event_of(ctx->args[0], ctx->args[2], connection(ctx->args[0]))))
-		return 0;
-	return on_set_state(ctx);
+	SECOND(0, state_of(ctx), on_set_state(ctx));
 }
 
 /* One program each: nothing that happens to a timer interrupts them, since the
@@ -48,33 +62,32 @@ int timer_cancel(struct bpf_raw_tracepoint_args *ctx)
 
 int receive_reset(struct bpf_raw_tracepoint_args *ctx)
 {
-	leave_mark(event_of(ctx->args[0], MARK_RESET_RECEIVED, connection(ctx->args[0])));
+	leave_mark(1, event_of(ctx->args[0], RESET_RECEIVED, connection(ctx->args[0])));
 	return on_receive_reset(ctx);
 }
 
 int receive_reset_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (marked(event_of(ctx->args[0], MARK_RESET_RECEIVED, connection(ctx->args[0]))))
-		return 0;
-	return on_receive_reset(ctx);
+	SECOND(1, event_of(ctx->args[0], RESET_RECEIVED, connection(ctx->args[0])),
+	       on_receive_reset(ctx));
 }
 
 /* A reset may be sent for no socket, or for a listener by two CPUs: the segment
  * that it answers tells. */
 INLINE __u64 reset_of(struct bpf_raw_tracepoint_args *ctx)
 {
-	return event_of(ctx->args[0] ^ ctx->args[1], MARK_RESET_SENT, sequence_of(ctx->args[1]));
+	return event_of(ctx->args[0] ^ ctx->args[1], RESET_SENT, sequence_of(ctx->args[1]));
 }
 
 int send_reset(struct bpf_raw_tracepoint_args *ctx)
 {
-	leave_mark(reset_of(ctx));
+	leave_mark(2, reset_of(ctx));
 	return on_send_reset(ctx);
 }
 
 int send_reset_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	return marked(reset_of(ctx)) ? 0 : on_send_reset(ctx);
+	SECOND(2, reset_of(ctx), on_send_reset(ctx));
 }
 #endif
 
@@ -83,14 +96,13 @@ int send_reset_again(struct bpf_raw_tracepoint_args *ctx)
 
 int error_report(struct bpf_raw_tracepoint_args *ctx)
 {
-	leave_mark(event_of(ctx->args[0], MARK_ERROR, connection(ctx->args[0])));
+	leave_mark(3, event_of(ctx->args[0], ERROR_REPORTED, connection(ctx->args[0])));
 	return on_error_report(ctx);
 }
 
 int error_report_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (marked(event_of(ctx->args[0], MARK_ERROR, connection(ctx->args[0]))))
-		return 0;
-	return on_error_report(ctx);
+	SECOND(3, event_of(ctx->args[0], ERROR_REPORTED, connection(ctx->args[0])),
+	       on_error_report(ctx));
 }
 #endif

@@ -25,7 +25,7 @@ from tcptrace.tracer.rings import Rings, ring_count
 BUFFER_SIZE = 64 << 20
 
 _CANCELLED_SIZE = 64  # struct cancelled (bpf/timewait.h)
-_MARKS_SIZE = 128 * 8 * 8  # struct marks (bpf/once.h)
+_MARKS_SIZE = (128 * 8 + 4) * 8  # struct marks (bpf/once.h)
 _ANSWER_LIMIT = 1 << 16
 #: Seconds: no hypervisor keeps a CPU waiting for longer.
 _WRITTEN_WITHIN = 2.0
