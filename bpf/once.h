@@ -10,8 +10,9 @@
  * can be the interrupted one; the other is idle and runs. The first leaves a
  * mark that it ran; the second does the work where the mark is missing.
  *
- * (Where the kernel may run another task amid a program, both may be at work when a
- * third event comes: docs/compatibility.md.)
+ * Where the kernel may run another task amid a program, both may be at work when a
+ * third event comes. That is lost, and counted: the kernel knows how many the first
+ * one missed, the second how many of them it did (tracer/missed.py).
  */
 #ifndef TCPTRACE_ONCE_H
 #define TCPTRACE_ONCE_H
@@ -133,8 +134,10 @@ INLINE int take_mark(struct marks *marks, __u64 event)
 	if (!marks)                                 \
 		return 0;                           \
 	marks->second[which] = 1;                   \
-	if (!take_mark(marks, event))               \
+	if (!take_mark(marks, event)) {             \
+		count(COUNT_BY_SECOND);             \
 		does;                               \
+	}                                           \
 	marks->second[which] = 0;                   \
 	return 0
 

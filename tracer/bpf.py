@@ -22,6 +22,8 @@ _SYSCALL = {
     "ppc64le": 361,
 }
 _MAP_CREATE, _MAP_UPDATE_ELEM, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 2, 5, 17
+_OBJ_GET_INFO = 15
+_MISSES = 208  # bpf_prog_info.recursion_misses
 _PROG_RAW_TRACEPOINT, _PROG_TRACING, _TRACE_RAW_TP = 17, 26, 23
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -79,12 +81,15 @@ def _accounted(command: int, attributes: bytes) -> int:
         return _bpf(command, attributes)
 
 
-def attach(name: str, instructions: bytes, tracepoint: str, type_id: int | None = None) -> int:
+def attach(
+    name: str, instructions: bytes, tracepoint: str, type_id: int | None = None
+) -> tuple[int, int]:
     """Load a program and attach it to a raw tracepoint.
 
     ``type_id``: of the tracepoint's type (:meth:`tcptrace.tracer.btf.Btf.tracepoint`), for a
     program that is to know the types of its arguments.
-    Gives the descriptor that keeps it attached. Raises ``OSError`` as bpf(2) does.
+    Gives two descriptors: the one that keeps it attached, and the program's. Raises
+    ``OSError`` as bpf(2) does.
     """
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
@@ -102,9 +107,23 @@ def attach(name: str, instructions: bytes, tracepoint: str, type_id: int | None 
     # A typed one knows where it belongs.
     where = 0 if typed else ctypes.addressof(target)
     try:
-        return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", where, program).ljust(16, b"\0"))
-    finally:
+        opened = _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", where, program).ljust(16, b"\0"))
+    except OSError:
         os.close(program)
+        raise
+    return opened, program
+
+
+def missed(program: int) -> int:
+    """Count the events that a program was not run for, since it was running on that CPU.
+
+    0 where the kernel counts none (``recursion_misses``, Linux 5.12). Raises ``OSError`` as
+    bpf(2) does.
+    """
+    info = ctypes.create_string_buffer(_MISSES + 8)
+    _bpf(_OBJ_GET_INFO, struct.pack("=IIQ", program, len(info), ctypes.addressof(info)))
+    count: int = struct.unpack_from("=Q", info, _MISSES)[0]
+    return count
 
 
 def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:

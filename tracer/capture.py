@@ -17,6 +17,7 @@ from tcptrace.tracer import bpf
 from tcptrace.tracer.clock import monotonic_ns
 from tcptrace.tracer.errors import PreflightError
 from tcptrace.tracer.layout import EVENT
+from tcptrace.tracer.missed import Missed
 from tcptrace.tracer.probes import PROBES, REQUIRED
 from tcptrace.tracer.ring import RingReader
 from tcptrace.tracer.rings import Rings, ring_count
@@ -26,6 +27,8 @@ BUFFER_SIZE = 64 << 20
 
 _CANCELLED_SIZE = 64  # struct cancelled (bpf/timewait.h)
 _MARKS_SIZE = (128 * 8 + 4) * 8  # struct marks (bpf/once.h)
+#: Numbers of each CPU (bpf/emit.h).
+_LOST, _BY_SECOND, _COUNTS = 0, 1, 2
 _ANSWER_LIMIT = 1 << 16
 #: Seconds: no hypervisor keeps a CPU waiting for longer.
 _WRITTEN_WITHIN = 2.0
@@ -52,16 +55,18 @@ class Capture:
     """
 
     def __init__(
-        self, answer: dict[str, Any], tracepoints: list[int], rings: Rings, lost: mmap.mmap
+        self, answer: dict[str, Any], descriptors: list[int], rings: Rings, counts: mmap.mmap
     ) -> None:
         self.probes: dict[str, dict[str, Any]] = answer["probes"]
         self.lacks: dict[str, str] = answer["lacks"]
         self.reset_reasons: dict[str, str] = answer["reset_reasons"]
         self.clock_offset_ns = monotonic_to_utc_ns()
-        self._tracepoints = tracepoints
+        self._tracepoints = descriptors[: answer["tracepoints"]]
         self._rings = rings
-        self._lost_map = lost
-        self._lost = np.frombuffer(lost, np.uint64)
+        self._counts_map = counts
+        self._counts = np.frombuffer(counts, np.uint64).reshape(-1, _COUNTS)
+        firsts = descriptors[answer["tracepoints"] :]
+        self._missed = Missed(firsts, self._counts[:, _BY_SECOND])
 
     @classmethod
     def start(cls, buffer_size: int = BUFFER_SIZE) -> Self:
@@ -82,8 +87,8 @@ class Capture:
                 events = bpf.array_of_maps([rings[cpu % count] for cpu in range(cpus)], "rings")
                 descriptors.callback(os.close, events)
                 flags = bpf.FLAG_MMAPABLE
-                lost = bpf.create_map(bpf.MAP_ARRAY, 4, 8, cpus, flags, "lost")
-                descriptors.callback(os.close, lost)
+                counts = bpf.create_map(bpf.MAP_ARRAY, 4, 8, _COUNTS * cpus, flags, "counts")
+                descriptors.callback(os.close, counts)
                 cancelled = bpf.create_map(
                     bpf.MAP_PERCPU_ARRAY, 4, _CANCELLED_SIZE, 1, 0, "cancelled"
                 )
@@ -100,11 +105,11 @@ class Capture:
                     f"the kernel gives no BPF ring buffer ({error.strerror}): "
                     "Linux 5.8 or newer is needed"
                 ) from error
-            answer, tracepoints = _load(events, lost, cancelled, marks)
-            pages = -(-8 * cpus // mmap.PAGESIZE)
-            lost_map = mmap.mmap(lost, pages * mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ)
+            answer, made = _load(events, counts, cancelled, marks)
+            pages = -(-8 * _COUNTS * cpus // mmap.PAGESIZE)
+            counts_map = mmap.mmap(counts, pages * mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ)
             readers = [RingReader(ring, size) for ring in rings]
-            return cls(answer, tracepoints, Rings(readers), lost_map)
+            return cls(answer, made, Rings(readers), counts_map)
 
     def read(self) -> np.ndarray:
         """Take what is pending: a structured array of dtype ``EVENT``, maybe empty.
@@ -118,12 +123,13 @@ class Capture:
         self._rings.read(everything=True)
 
     def lost(self) -> int:
-        """Count the events for which a ring had no room, since the start.
+        """Count the events for which a ring had no room, or that no program was run for.
 
-        Once detached, also those in the rings that were not read.
+        Since the start; once detached, also those in the rings that were not read.
         """
-        unread = 0 if self._tracepoints else self._rings.pending()
-        return int(self._lost.sum()) + unread
+        ended = not self._tracepoints
+        unread = self._rings.pending() if ended else 0
+        return int(self._counts[:, _LOST].sum()) + self._missed.count(ended=ended) + unread
 
     def detach(self) -> None:
         """Stop the probes; what is pending can still be read.
@@ -141,8 +147,9 @@ class Capture:
         """Detach the probes and free the buffer."""
         self.detach()
         self._rings.close()
-        del self._lost
-        self._lost_map.close()
+        self._missed.close()
+        del self._counts, self._missed
+        self._counts_map.close()
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +164,7 @@ class Capture:
 
 
 def _load(*maps: int) -> tuple[dict[str, Any], list[int]]:
-    """Run the loader; give its answer and the tracepoints' descriptors."""
+    """Run the loader; give its answer and the descriptors that came with it."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
@@ -172,7 +179,7 @@ def _load(*maps: int) -> tuple[dict[str, Any], list[int]]:
                 # Ctrl-C is the recorder's to handle.
                 start_new_session=True,
             )
-        message, tracepoints, _, _ = socket.recv_fds(ours, _ANSWER_LIMIT, 3 * len(PROBES))
+        message, descriptors, _, _ = socket.recv_fds(ours, _ANSWER_LIMIT, 3 * len(PROBES))
         complaint = child.communicate()[1].decode(errors="replace").strip()
     if not message:
         reason = complaint.splitlines()[-1] if complaint else "no reason given"
@@ -184,10 +191,10 @@ def _load(*maps: int) -> tuple[dict[str, Any], list[int]]:
         if missing:
             problem = f"{missing[0]} cannot be attached: {answer['probes'][missing[0]]['reason']}"
     if problem is not None:
-        for descriptor in tracepoints:
+        for descriptor in descriptors:
             os.close(descriptor)
         raise PreflightError(problem)
-    return answer, tracepoints
+    return answer, descriptors
 
 
 __all__ = ["BUFFER_SIZE", "EVENT", "Capture", "monotonic_to_utc_ns"]

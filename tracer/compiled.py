@@ -28,7 +28,7 @@ NO_BCC = (
 #: What the sources call the maps, and what is compiled in place of their descriptors.
 MAPS = {
     name: 0x7C7C0000 + number
-    for number, name in enumerate(("MAP_EVENTS", "MAP_LOST", "MAP_CANCELLED", "MAP_MARKS"))
+    for number, name in enumerate(("MAP_EVENTS", "MAP_COUNTS", "MAP_CANCELLED", "MAP_MARKS"))
 }
 
 #: Empty after a restart: addresses in the kernel, which are compiled in, are others then.

@@ -102,7 +102,7 @@ class Session:
 
     @property
     def lost(self) -> int:
-        """Events for which the ring had no room."""
+        """Events that no ring had room for, or that no program was run for."""
         return self._source.lost()
 
     def run(self, until: Callable[[], str | None], show: Callable[["Session"], None]) -> str:

@@ -26,7 +26,8 @@ def programs_that_do_nothing() -> Iterator[None]:
         for probe in PROBES:
             type_id = btf.tracepoint(probe.tracepoint) if probe.typed else None
             for name in probe.programs:
-                attached.callback(os.close, attach(name, _NOTHING, probe.tracepoint, type_id))
+                for each in attach(name, _NOTHING, probe.tracepoint, type_id):
+                    attached.callback(os.close, each)
         yield
 
 

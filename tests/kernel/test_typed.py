@@ -36,13 +36,15 @@ def test_a_close_is_seen_either_way(
 ) -> None:
     attach, attached = loader.attach, []
 
-    def counted(name: str, instructions: bytes, tracepoint: str, type_id: int | None = None) -> int:
+    def counted(
+        name: str, instructions: bytes, tracepoint: str, type_id: int | None = None
+    ) -> tuple[int, int]:
         # All but the first of a pair, which must not stay then.
         if type_id is not None and not typed and name != "set_state":
             raise OSError("as the verifier of an older kernel would")
-        descriptor = attach(name, instructions, tracepoint, type_id)
+        descriptors = attach(name, instructions, tracepoint, type_id)
         attached.append(type_id is not None)
-        return descriptor
+        return descriptors
 
     monkeypatch.setattr(loader, "attach", counted)
     # In this process instead of one of its own.

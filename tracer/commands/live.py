@@ -76,7 +76,7 @@ class _Feed:
 
     @property
     def lost(self) -> int:
-        """Events for which the ring had no room."""
+        """Events that no ring had room for, or that no program was run for."""
         return int(self._capture.lost())
 
     def poll(self) -> "Iterator[Transition]":

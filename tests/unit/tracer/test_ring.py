@@ -101,7 +101,7 @@ def test_unread_records_of_a_detached_capture_are_lost_ones(
 ) -> None:
     monkeypatch.setattr("tcptrace.tracer.capture._WRITTEN_WITHIN", 0.01)
     tracepoint = os.open(os.devnull, os.O_RDONLY)
-    answer = {"probes": {}, "lacks": {}, "reset_reasons": {}}
+    answer = {"probes": {}, "lacks": {}, "reset_reasons": {}, "tracepoints": 1}
     capture = Capture(answer, [tracepoint], Rings([ring.reader]), mmap.mmap(-1, PAGE))
     ring.put()
     ring.put(busy=True)
