@@ -2,8 +2,8 @@
 
 import numpy as np
 
-#: Odd, so that different numbers stay different. The first two fractions of the golden ratio
-#: and of the square root of 3, which have no pattern in their bits.
+#: Odd, so that different numbers stay different: the fractions of the golden ratio and of the
+#: square root of 3, whose bits have no pattern.
 _FACTORS = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 
 

@@ -33,8 +33,11 @@
 struct marks {
 	/* The second half of a place is always empty: what is below the lowest mark. */
 	__u64 at[1 << MARK_BITS][2 * MARK_DEPTH];
-	/* The second program of a tracepoint runs: what interrupts it needs no mark. */
-	volatile __u64 second[4];
+	/* Of each tracepoint: its second program runs; the mark of what interrupts it. */
+	struct {
+		volatile __u64 second;
+		volatile __u64 inner;
+	} of[4];
 };
 
 #define MIX 0x9e3779b97f4a7c15ull
@@ -47,7 +50,7 @@ struct marks {
  * program in its first or last instruction leaves its mark there for good, and one
  * that the first missed would by its socket alone, soon used again, be taken for it.
  * 760 of 1.3 million events were lost so while one CPU passed segments on to the
- * other (RPS), when there was neither ``second`` nor a number. */
+ * other (RPS), when every mark lay among the others and had no number. */
 INLINE __u64 event_of(__u64 socket, __u8 what, __u64 number)
 {
 	return -socket ^ what ^ number * MIX;
@@ -95,14 +98,19 @@ INLINE struct marks *this_cpus_marks(void)
 	return bpf_map_lookup_elem(MAP(MAP_MARKS), &zero);
 }
 
-/* ``which``: the tracepoint, 0 to 3. */
+/* ``which``: the tracepoint, 0 to 3. What interrupts the second program finds that at
+ * work, or, before Linux 6.1, is brought to it at once: one place is enough. */
 INLINE void leave_mark(__u32 which, __u64 event)
 {
 	struct marks *marks = this_cpus_marks();
 	__u64 *at;
 
-	if (!marks || marks->second[which])
+	if (!marks)
 		return;
+	if (marks->of[which].second) {
+		marks->of[which].inner = event;
+		return;
+	}
 	at = marks->at[place_of(event)];
 #pragma unroll
 	for (int below = MARK_DEPTH - 1; below > 0; below--)
@@ -128,17 +136,20 @@ INLINE int take_mark(struct marks *marks, __u64 event)
 }
 
 /* The second program: what the first one does, where it did not. */
-#define SECOND(which, event, does)                  \
-	struct marks *marks = this_cpus_marks();    \
-                                                    \
-	if (!marks)                                 \
-		return 0;                           \
-	marks->second[which] = 1;                   \
-	if (!take_mark(marks, event)) {             \
-		count(COUNT_BY_SECOND);             \
-		does;                               \
-	}                                           \
-	marks->second[which] = 0;                   \
+#define SECOND(which, event, does)                                    \
+	struct marks *marks = this_cpus_marks();                      \
+	__u64 mark = event;                                           \
+                                                                      \
+	if (!marks)                                                   \
+		return 0;                                             \
+	if (marks->of[which].second)                                  \
+		return marks->of[which].inner == mark ? 0 : (does);   \
+	marks->of[which].second = 1;                                  \
+	if (!take_mark(marks, mark)) {                                \
+		count(COUNT_BY_SECOND);                               \
+		does;                                                 \
+	}                                                             \
+	marks->of[which].second = 0;                                  \
 	return 0
 
 #endif

@@ -26,7 +26,7 @@ from tcptrace.tracer.rings import Rings, ring_count
 BUFFER_SIZE = 64 << 20
 
 _CANCELLED_SIZE = 64  # struct cancelled (bpf/timewait.h)
-_MARKS_SIZE = (128 * 8 + 4) * 8  # struct marks (bpf/once.h)
+_MARKS_SIZE = (128 * 8 + 4 * 2) * 8  # struct marks (bpf/once.h)
 #: Numbers of each CPU (bpf/emit.h).
 _LOST, _BY_SECOND, _COUNTS = 0, 1, 2
 _ANSWER_LIMIT = 1 << 16

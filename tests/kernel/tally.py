@@ -21,7 +21,7 @@ int count(struct bpf_raw_tracepoint_args *ctx)
 	__u64 *all = seen.lookup(&zero);
 
 	if (all)
-		*all += 1;
+		__sync_fetch_and_add(all, 1);
 	return 0;
 }
 """

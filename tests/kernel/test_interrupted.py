@@ -93,10 +93,9 @@ def test_each_event_is_recorded_or_lost_that_any_program_could_see(
         capture.detach()
         batches.append(capture.read())
         lost = capture.lost()
-    # Before Linux 6.1 no program is kept from what interrupts it: then nothing is tried here.
-    if not ended["state"].missed:
-        pytest.skip("this kernel kept no event from a program that was interrupted")
-    assert (lost == 0) == second
+    # Before Linux 6.1 no program is kept from what interrupts it.
+    kept = any(count.missed for count in ended.values())
+    assert (lost > 0) == (kept and not second)
     events = np.concatenate(batches)
     least = most = counted = 0
     for kind, first in began.items():
@@ -106,6 +105,6 @@ def test_each_event_is_recorded_or_lost_that_any_program_could_see(
         seen = last.events - first.events
         assert seen > WORKERS * EACH / 4, kind
         assert inside <= seen, kind
-        assert around >= seen or not second, kind
+        assert around >= seen or lost, kind
         least, most, counted = least + inside, most + around, counted + seen
     assert least + lost <= counted <= most + lost
