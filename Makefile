@@ -59,9 +59,9 @@ test: .venv/test-stamp  ## all tests, a few minutes; TESTS=tests/unit for some
 		$(BIN)/python tests/run.py --numprocesses=$(TEST_JOBS) --dist=loadfile $(TESTS)
 
 # Under sudo only what needs root is run: it asks by itself.
-test-kernels: .venv/test-stamp | vm-packages  ## kernel tests on other kernels in QEMU; KERNELS="5.10 6.1", ARCH=arm64, ALL=1, FRESH=1
+test-kernels: .venv/test-stamp | vm-packages  ## kernel tests on other kernels in QEMU; KERNELS="5.10 6.1", CPUS=2, ARCH=arm64, ALL=1, FRESH=1
 	@$(BIN)/python tests/vm/run.py $(KERNELS:%=--kernel=%) $(ARCH:%=--arch=%) \
-		$(if $(ALL),--all) $(if $(FRESH),--fresh)
+		$(if $(ALL),--all) $(if $(FRESH),--fresh) $(CPUS:%=--cpus=%)
 
 # As root, for debootstrap, mounts and the tests in them.
 test-userspaces:  ## the tests with other versions of bcc, LLVM, Python, pandas; NAMES=trixie for one

@@ -22,7 +22,7 @@ from cache import CACHE, ROOT, say
 from guest import Machine, Outcome, boot, payload
 from kernels import PACKAGES, SUITES, Kernel, kernel
 from rootfs import root_image
-from suite import DEMOS, FAST, Result, command, result
+from suite import DEMOS, FAST, SEVERAL_CPUS, Result, command, result
 
 #: Moves: what fails there is told, and fails nothing.
 ADVISORY = "newest"
@@ -36,7 +36,7 @@ USUAL = tuple(name for name in SUITES if name not in PACKAGES)
 @click.option("--arch", default="amd64", type=click.Choice(list(ARCHITECTURES)))
 @click.option("--fresh", is_flag=True, help="Fetch the kernels anew.")
 @click.option("--command", "script", help="Run this instead of tests, and show what it says.")
-@click.option("--cpus", default=Machine.cpus, show_default=True)
+@click.option("--cpus", default=Machine.cpus, show_default=True, help="Several: in host time.")
 @click.option("--memory", default=Machine.memory, show_default=True, help="MB for each guest.")
 @click.option("--host-time", is_flag=True, help="Let the guests have the host's time.")
 @click.option("--jobs", default=2, show_default=True, help="Guests at a time.")
@@ -56,14 +56,18 @@ def main(
 ) -> None:
     """Run the kernel tests, or a command, on Debian's kernels in QEMU."""
     architecture = ARCHITECTURES[arch]
-    machine = Machine(cpus, memory, None if host_time else Machine.shift)
-    chosen = tests or (() if everything else FAST)
-    words = script if script is not None else command(chosen, DEMOS)
+    several = cpus > 1  # which stand still at times in a time of their own
+    machine = Machine(cpus, memory, None if host_time or several else Machine.shift)
+    chosen = tests or (() if everything else SEVERAL_CPUS if several else FAST)
+    demos = () if several else DEMOS
+    words = script if script is not None else command(chosen, demos)
     kernels = [kernel(name, architecture, fresh=fresh) for name in names or USUAL]
     outcomes = _boot_all(kernels, architecture, machine, words, jobs, limit)
     if script is not None:
         sys.exit(_show(outcomes))
-    results = {each: result(outcome.files, outcome.status) for each, outcome in outcomes.items()}
+    results = {
+        each: result(outcome.files, outcome.status, demos) for each, outcome in outcomes.items()
+    }
     _tell(results, outcomes)
     needed = [each for kernel, each in results.items() if kernel.name != ADVISORY]
     sys.exit(not all(each.good for each in needed))
