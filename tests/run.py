@@ -1,6 +1,6 @@
 """Run pytest; kernel tests that failed again, where the kernel itself hides what they look at.
 
-A sandbox's kernel may switch tracepoints off while a task of the sandbox's own is current
+A sandbox's kernel may run no BPF program while a task of the sandbox's own is current
 (blind.py): then a connection's end is now and then seen by nobody, and the test that waits
 for it must fail. Only if that is so here, and only kernel tests failed, are those run again,
 twice at most, by themselves; each must pass. Anywhere else the first result counts.
@@ -28,7 +28,7 @@ def failed(cache: str) -> list[str]:
 
 
 def hidden() -> bool:
-    """Whether this kernel hides tasks from tracepoints; says so."""
+    """Whether this kernel hides tasks from BPF programs; says so."""
     return not subprocess.run([sys.executable, str(HERE / "blind.py")], check=False).returncode
 
 
