@@ -87,7 +87,7 @@ def check(recording: Path, log: Path, netns: int) -> int:
     """Raise :class:`WrongRecordingError` unless the tables hold exactly the connections
     the load made, both ends of each, with the right closer and outcome.
 
-    A kernel that hides tasks from tracepoints (tests/blind.py) hides a softirq now and
+    A kernel that hides tasks from BPF programs (tests/blind.py) hides a softirq now and
     then: there, and nowhere else, one end in 100,000 may be told otherwise. Gives how many.
     """
     found = read(recording)
@@ -118,6 +118,6 @@ def check(recording: Path, log: Path, netns: int) -> int:
 
 
 def _hidden() -> bool:
-    """Tell whether this kernel hides tasks from tracepoints."""
+    """Tell whether this kernel hides tasks from BPF programs."""
     command = [sys.executable, str(Path(__file__).parents[1] / "blind.py")]
     return not subprocess.run(command, check=False).returncode
