@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import struct
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from tcptrace.bpf import SOURCES
+from tcptrace.tracer import bpf
 
 _PROGRAM = r"""
 #include <linux/types.h>
@@ -25,10 +24,6 @@ int count(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 """
-_BPF = {"x86_64": 321, "aarch64": 280}
-_GET_INFO = 15  # BPF_OBJ_GET_INFO_BY_FD
-_MISSES = 208  # bpf_prog_info.recursion_misses (Linux 5.12)
-_INFO_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -57,19 +52,8 @@ class Tally:
     def read(self) -> Count:
         after = time.monotonic_ns()
         seen = self._bpf["seen"].sum(0).value
-        missed = self._missed()
+        missed = bpf.missed(self._program)
         return Count(seen + missed, missed, after, time.monotonic_ns())
-
-    def _missed(self) -> int:
-        info = ctypes.create_string_buffer(_INFO_SIZE)
-        attributes = ctypes.create_string_buffer(
-            struct.pack("=IIQ", self._program, _INFO_SIZE, ctypes.addressof(info)), 128
-        )
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.syscall(_BPF[os.uname().machine], _GET_INFO, attributes, 128) < 0:
-            raise OSError(ctypes.get_errno(), "bpf(BPF_OBJ_GET_INFO_BY_FD)")
-        missed: int = struct.unpack_from("=Q", info, _MISSES)[0]
-        return missed
 
     def close(self) -> None:
         self._bpf.cleanup()
