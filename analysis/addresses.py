@@ -6,7 +6,7 @@ import numpy as np
 
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.marks import RESET_SENT, TIMEWAIT, WANTED
-from tcptrace.analysis.order import stable_order
+from tcptrace.analysis.order import sorted_with_places
 from tcptrace.tracer.schema import STATE
 
 
@@ -15,14 +15,15 @@ class ByAddress:
     """Events of sockets sorted by address, in their order at each.
 
     Without a snapshot's rows and resets for no socket (address 0), and request sockets.
-    ``rows``: the events. ``socket``: the address of each. ``begins``: whether it is the
-    first at its address. ``timewait``: whether it is of a timewait socket. ``full``:
+    ``rows``: the events. ``socket``, ``mark``: the address and the bits of each.
+    ``begins``: whether it is the first at its address. ``timewait``: whether it is of a timewait socket. ``full``:
     places of the others, and ``starts``: whether each of these is the first of its
     address since a timewait socket was there: the page was given away and came back.
     """
 
     rows: np.ndarray
     socket: np.ndarray
+    mark: np.ndarray
     begins: np.ndarray
     timewait: np.ndarray
     full: np.ndarray
@@ -69,8 +70,9 @@ def by_address(events: EventArrays, marks: np.ndarray, timewait_before: Addresse
     """
     rows = np.flatnonzero((marks & WANTED != 0) & (events.socket != 0))
     # take() here and wherever many rows are taken: by [] a report needs 5 % more CPU.
-    rows = rows.take(stable_order(events.socket.take(rows)))
-    socket, mark = events.socket.take(rows), marks.take(rows)
+    socket, order = sorted_with_places(events.socket.take(rows))
+    rows = rows.take(order)
+    mark = marks.take(rows)
     begins = changes(socket)
     timewait = mark & TIMEWAIT != 0
     resets = np.flatnonzero(mark & RESET_SENT)
@@ -81,7 +83,7 @@ def by_address(events: EventArrays, marks: np.ndarray, timewait_before: Addresse
     full = np.flatnonzero(~timewait)
     starts = changes(socket.take(full))
     starts[1:] |= full[1:] - full[:-1] > 1
-    return ByAddress(rows, socket, begins, timewait, full, starts)
+    return ByAddress(rows, socket, mark, begins, timewait, full, starts)
 
 
 def _of_timewait(

@@ -20,25 +20,28 @@ for _state, _later in _LATER.items():
     _POSSIBLE[STATE[_state], [STATE[_name] for _name in _later]] = True
 
 
-def another_socket(events: EventArrays, rows: np.ndarray) -> np.ndarray:
+def another_socket(
+    events: EventArrays, rows: np.ndarray, old: np.ndarray, new: np.ndarray
+) -> np.ndarray:
     """Tell which transition is of another socket than the one before it, by what they say.
 
-    ``rows``: transitions at one address after the other. Where none was lost each begins
+    ``rows``: transitions at one address after the other; ``old``, ``new``: their states. Where none was lost each begins
     in the state in which the one before ended, and has its ports and peer, as far as
     these were known yet.
     """
-    old, new = events.old.take(rows), events.new.take(rows)
     result = np.zeros(len(rows), bool)
     pair = new[:-1].astype(np.int16)
     pair *= len(STATES)
     pair += old[1:]
     np.logical_not(_POSSIBLE.take(pair), out=result[1:])
-    for names in (("local_port",), ("remote_port", "remote", "netns")):
-        port = getattr(events, names[0]).take(rows)
-        differs = port[1:] != port[:-1]
-        for name in names[1:]:
-            values = getattr(events, name).take(rows)
-            differs |= values[1:] != values[:-1]
-        places = np.flatnonzero(differs) + 1
+    # Together they are one number, which is taken once.
+    peer = (events.remote << 16 | events.remote_port).take(rows)
+    differs = peer[1:] != peer[:-1]
+    if len(events) and bool((events.netns != events.netns[0]).any()):
+        netns = events.netns.take(rows)
+        differs |= netns[1:] != netns[:-1]
+    local = events.local_port.take(rows)
+    for changed, port in ((differs, peer & 0xFFFF), (local[1:] != local[:-1], local)):
+        places = np.flatnonzero(changed) + 1
         result[places[(port[places] != 0) & (port[places - 1] != 0)]] = True
     return result

@@ -26,10 +26,9 @@ def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping:
     rows, life = grouping.rows, grouping.life
     begin, end = grouping.begin, grouping.end
     count = len(begin)
-    time, old, new = (values.take(rows) for values in (events.time, events.old, events.new))
-    mark = marks.take(rows)
+    time, old, new = events.time.take(rows), grouping.old, grouping.new
     # reduceat() wants at least one.
-    said = np.bitwise_or.reduceat(mark, begin) if count else np.zeros(0, np.int32)
+    said = np.bitwise_or.reduceat(grouping.mark, begin) if count else np.zeros(0, np.int32)
     first_old, first, last = old.take(begin), time.take(begin), time.take(end)
     ends = new.take(end) == _CLOSE
     at_close = events.detail[rows.take(end)]
@@ -42,10 +41,10 @@ def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping:
     established[life[entering]] = time[entering]
     entered = (said & _STATE_BITS).astype(np.int16)
     revisited = bool((_COUNT.take(entered) <= end - begin).any())
-    dwell, gap = _dwell(life, time, old, new, count, revisited=revisited)
+    dwell, gap = _dwell(grouping, time, revisited=revisited)
     resets = _resets(events, marks, found.rows[grouping.others], grouping.other_life, count)
     where = rows[_tuple_places(events, rows, begin, end)]
-    owner = owner_rows(events, rows, life, begin, resets["row"], resets["received"])
+    owner = owner_rows(events, grouping, resets["row"], resets["received"])
     return Lives(
         row=events.row[rows.take(begin)],
         first=first,
@@ -86,45 +85,41 @@ def _tuple_places(
     events: EventArrays, rows: np.ndarray, begin: np.ndarray, end: np.ndarray
 ) -> np.ndarray:
     """Give each life's last transition that has a complete four-tuple; else its last."""
-    complete = (events.local_port.take(rows) != 0) & (events.remote_port.take(rows) != 0)
-    if complete.take(end).all():
+    ends = rows.take(end)
+    if events.local_port.take(ends).all() and events.remote_port.take(ends).all():
         return end
+    complete = (events.local_port.take(rows) != 0) & (events.remote_port.take(rows) != 0)
     last = np.maximum.accumulate(np.where(complete, np.arange(len(rows)), -1))[end]
     places: np.ndarray = np.where(last >= begin, last, end)
     return places
 
 
 def _dwell(
-    life: np.ndarray,
-    time: np.ndarray,
-    old: np.ndarray,
-    new: np.ndarray,
-    count: int,
-    *,
-    revisited: bool,
+    grouping: Grouping, time: np.ndarray, *, revisited: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sum the time between transitions by state; mark what a lost one makes unknown.
 
     ``revisited``: some life went into a state twice, which few ever do.
     """
-    same = life[1:] == life[:-1]
-    seen = same & (new[:-1] == old[1:])
-    cell = _DWELT.take(new[:-1])
-    cell[~seen] = len(DWELT)
-    cell *= count
+    life, old, new, count = grouping.life, grouping.old, grouping.new, len(grouping.begin)
+    ends = grouping.end[:-1]
+    lost = new[:-1] != old[1:]
+    lost[ends] = False
+    lost = np.flatnonzero(lost)
+    # A cell for each state and life; those behind are of what no state's time is.
+    cell = (_DWELT * count).take(new[:-1])
     cell += life[:-1]
-    spent = (time[1:] - time[:-1]).astype(np.float64)
-    size = (len(DWELT) + 1) * count
+    cell[ends] = cell[lost] = size = len(DWELT) * count
+    spent = np.diff(time)
     if revisited:
-        dwell = np.bincount(cell, spent, size).astype(np.float64, copy=False)
+        dwell = np.bincount(cell, spent, size + count).astype(np.int64)
     else:
-        dwell = np.zeros(size)
+        dwell = np.zeros(size + count, np.int64)
         dwell[cell] = spent
     gap = np.zeros(count, np.int16)
-    lost = np.flatnonzero(same & ~seen)
     np.bitwise_or.at(gap, life[lost], np.left_shift(1, new[lost], dtype=np.int16))
     np.bitwise_or.at(gap, life[lost], np.left_shift(1, old[lost + 1], dtype=np.int16))
-    return dwell.reshape(len(DWELT) + 1, count)[:-1], gap
+    return dwell[:size].reshape(len(DWELT), count), gap
 
 
 def _resets(

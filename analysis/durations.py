@@ -25,7 +25,7 @@ def state_seconds(rows: Rows) -> dict[str, np.ndarray]:
     result = {}
     for (name, state), spent in zip(STATE_SECONDS.items(), lives.dwell, strict=True):
         code = STATE[state]
-        seconds = spent.copy()
+        seconds = spent.astype(np.float64)
         before = older[lives.first_old[older] == code]
         seconds[before] += lives.first[before] - observed.started
         visited = (lives.entered & 1 << code != 0) | (seconds > 0)

@@ -14,6 +14,7 @@ import numpy as np
 
 from tcptrace.analysis.events import Decoder, EventArrays
 from tcptrace.analysis.lives import Lives
+from tcptrace.analysis.order import stable_order
 from tcptrace.analysis.shelf import Shelf
 from tcptrace.analysis.snapshots import asked_before_port, connecting
 from tcptrace.analysis.timewait import first_timers
@@ -123,14 +124,18 @@ class Gathered:
 def _sorted(rows: Any, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sort chosen rows by compartment: by the four-tuple, whichever end is the local one.
 
-    Gives them, and how many go into each.
+    In each in the recording's order, in which they are wanted later. Gives them, and how
+    many go into each.
     """
-    local = (rows.local << 16 | rows.local_port.astype(np.int64)).view(np.uint64)
-    remote = (rows.remote << 16 | rows.remote_port.astype(np.int64)).view(np.uint64)
+    local, remote = (
+        (address.take(chosen) << 16 | port.take(chosen)).view(np.uint64)
+        for address, port in ((rows.local, rows.local_port), (rows.remote, rows.remote_port))
+    )
     mixed = np.minimum(local, remote) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ np.maximum(local, remote)) * np.uint64(0xD6E8FEB86659FD93)
-    compartment = (mixed >> np.uint64(64 - _BITS)).astype(np.uint16)[chosen]
-    order = np.argsort(compartment, kind="stable")
+    compartment = (mixed >> np.uint64(64 - _BITS)).astype(np.uint16)
+    order = stable_order(rows.row.take(chosen))
+    order = order.take(np.argsort(compartment.take(order), kind="stable"))
     return chosen.take(order), np.bincount(compartment, minlength=_COMPARTMENTS)
 
 

@@ -116,14 +116,17 @@ _NAMES = [field.name for field in fields(Lives)]
 class Grouping:
     """Which events of full sockets make which life; places are those of ``ByAddress``.
 
-    ``states``: places of the transitions of all lives; ``rows``: their events; ``life``:
-    the life of each.
+    ``states``: places of the transitions of all lives; ``rows``: their events; ``mark``,
+    ``old``, ``new``, ``life``: of each its bits, its states, and its life.
     ``begin``, ``end``: of each life, its first and last in ``states``. ``start``: place
     of each life's first event. ``resets``, ``reset_life``: other events of lives.
     """
 
     states: np.ndarray
     rows: np.ndarray
+    mark: np.ndarray
+    old: np.ndarray
+    new: np.ndarray
     life: np.ndarray
     begin: np.ndarray
     end: np.ndarray
@@ -132,22 +135,23 @@ class Grouping:
     other_life: np.ndarray
 
 
-def group(events: EventArrays, found: ByAddress, mark: np.ndarray) -> Grouping:
-    """Part the events of full sockets into lives; `mark`: of each of ``found.rows``."""
+def group(events: EventArrays, found: ByAddress) -> Grouping:
+    """Part the events of full sockets into lives."""
     full, starts = found.full, found.starts
-    mark = mark.take(full)
+    mark = found.mark.take(full)
     is_state = mark & IS_STATE != 0
     states = np.flatnonzero(is_state)
     state_places = full.take(states)
     rows = found.rows.take(state_places)
+    old, new = events.old.take(rows), events.new.take(rows)
     births = _births(mark, starts, states)
     # Where events were lost, the end of one life and the birth of the next may be among them.
-    births[states[another_socket(events, rows)]] = True
+    births[states[another_socket(events, rows, old, new)]] = True
     part = numbered(births)
     # A life is made of transitions; errors and resets alone make none.
     state_part = part.take(states)
-    new = changes(state_part)
-    begin = np.flatnonzero(new)
+    first = changes(state_part)
+    begin = np.flatnonzero(first)
     end = np.append(begin[1:], len(states)) - 1 if len(begin) else begin
     parts = state_part[begin]
     others = np.flatnonzero(~is_state)
@@ -159,7 +163,10 @@ def group(events: EventArrays, found: ByAddress, mark: np.ndarray) -> Grouping:
     return Grouping(
         states=state_places,
         rows=rows,
-        life=numbered(new),
+        mark=mark.take(states),
+        old=old,
+        new=new,
+        life=numbered(first),
         begin=begin,
         end=end,
         start=full[np.flatnonzero(births)[parts]],

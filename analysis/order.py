@@ -5,6 +5,8 @@ import numpy as np
 #: Odd, so that different numbers stay different: the fractions of the golden ratio and of the
 #: square root of 3, whose bits have no pattern.
 _FACTORS = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
+#: Keys that are looked at before all are.
+_GLANCE = 64
 
 
 def stable_order(keys: np.ndarray) -> np.ndarray:
@@ -13,25 +15,48 @@ def stable_order(keys: np.ndarray) -> np.ndarray:
     numpy sorts plain 64-bit numbers ten times faster than it finds their order: so where
     a key and its place fit into one, that is what is sorted.
     """
+    return _sorted(keys, wanted=False)[1]
+
+
+def sorted_with_places(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the keys sorted, and what :func:`stable_order` does."""
+    return _sorted(keys, wanted=True)
+
+
+def _sorted(keys: np.ndarray, *, wanted: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Sort; ``wanted``: the keys are, too, and else not given."""
     count = len(keys)
-    if count < 2:
-        return np.arange(count)
+    if count < 2 or _ascending(keys):
+        return keys, np.arange(count)
     wide = keys if keys.dtype.itemsize == 8 else keys.astype(np.int64)
     # Right for signed keys, too: a difference of two is less than 2**64.
-    above = wide.view(np.uint64) - wide.min().view(np.uint64)
+    least = wide.min().view(np.uint64)
+    above = wide.view(np.uint64) - least
     used = int(np.bitwise_or.reduce(above))
     shift = (used & -used).bit_length() - 1 if used else 0
     bits = (count - 1).bit_length()
     if (used >> shift).bit_length() + bits > 64:
-        return np.argsort(keys, kind="stable")
+        order = np.argsort(keys, kind="stable")
+        return keys.take(order), order
     packed = above
     packed >>= np.uint64(shift)
     packed <<= np.uint64(bits)
     packed |= np.arange(count, dtype=np.uint64)
     packed.sort()
+    if wanted:
+        # Not taken by their places: they stand in what was sorted.
+        above = packed >> np.uint64(bits)
+        above <<= np.uint64(shift)
+        above += least
+        keys = above.view(wide.dtype).astype(keys.dtype, copy=False)
     packed &= np.uint64((1 << bits) - 1)
-    places: np.ndarray = packed.view(np.int64)
-    return places
+    return keys, packed.view(np.int64)
+
+
+def _ascending(keys: np.ndarray) -> bool:
+    """Tell whether keys are in order: often they are, and what is not mostly shows at once."""
+    begin, rest = keys[: _GLANCE + 1], keys[_GLANCE:]
+    return not bool((begin[1:] < begin[:-1]).any() or (rest[1:] < rest[:-1]).any())
 
 
 def order_within(groups: np.ndarray, times: np.ndarray) -> np.ndarray:

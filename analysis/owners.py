@@ -3,6 +3,7 @@
 import numpy as np
 
 from tcptrace.analysis.events import EventArrays
+from tcptrace.analysis.lives import Grouping
 from tcptrace.analysis.observed import NEVER
 from tcptrace.tracer.schema import DETAIL_ERROR_SHIFT, DETAIL_ORPHAN, STATE, STATES
 
@@ -17,27 +18,23 @@ _RANK[STATE["CLOSE"], STATE["SYN_SENT"]] = 5
 
 def owner_rows(
     events: EventArrays,
-    states: np.ndarray,
-    state_life: np.ndarray,
-    begin: np.ndarray,
+    grouping: Grouping,
     reset_row: np.ndarray,
     reset_received: np.ndarray,
 ) -> np.ndarray:
     """Find the event in which the current task was the socket's owner; -1: in none.
 
-    ``states``: the transitions of all lives; ``begin``: where there each life's begin.
     Only transitions that a system call makes qualify: connect(), listen(), shutdown()
     or close(). All others happen in whatever the network's softirq interrupted. The
     last resort is a reset the program itself sent by closing (tcp_close(),
     tcp_disconnect()): it follows a CLOSE that no error caused.
     """
-    count = len(begin)
+    states, begin, count = grouping.rows, grouping.begin, len(grouping.begin)
     owner = np.full(count, -1)
     if not count:
         return owner
-    old, new = events.old.take(states), events.new.take(states)
     # The best reason wins; of two as good, the later.
-    rank = _RANK.take(old.astype(np.int16) * _RANK.shape[1] + new)
+    rank = _RANK.take(grouping.old.astype(np.int16) * _RANK.shape[1] + grouping.new)
     rank <<= 48
     rank += states
     best = np.maximum.reduceat(rank, begin)
@@ -48,10 +45,10 @@ def owner_rows(
     if len(asked):
         detail = events.detail[states]
         # The kernel aborts orphans by itself; a program's socket is none while it closes it.
-        closes = (new == STATE["CLOSE"]) & (detail & DETAIL_ORPHAN == 0)
+        closes = (grouping.new == STATE["CLOSE"]) & (detail & DETAIL_ORPHAN == 0)
         closes &= detail >> DETAIL_ERROR_SHIFT == 0
         close_row = np.full(count, -1)
-        close_row[state_life[closes]] = states[closes]
+        close_row[grouping.life[closes]] = states[closes]
         asked = asked[(close_row[asked] >= 0) & (reset_row[asked] > close_row[asked])]
         asked = asked[events.pid[close_row[asked]] == events.pid[reset_row[asked]]]
         owner[asked] = reset_row[asked]

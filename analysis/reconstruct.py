@@ -65,7 +65,7 @@ class Reconstruction:
         for netns, number in zip(*np.unique(broken, return_counts=True), strict=True):
             self._broken[int(netns)] += int(number)
         found = by_address(events, mark, self._timewait)
-        grouping = group(events, found, mark.take(found.rows))
+        grouping = group(events, found)
         lives = describe(events, mark, found, grouping)
 
         told = np.zeros(len(events), bool)
