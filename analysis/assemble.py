@@ -10,6 +10,7 @@ from tcptrace.analysis import timewait as tw
 from tcptrace.analysis.columns import spread
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.lives import Lives
+from tcptrace.analysis.masks import fill, one_of
 from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
 from tcptrace.analysis.order import stable_order
 from tcptrace.analysis.snapshots import Snapshots
@@ -121,12 +122,17 @@ class Rows:
         """Give what a row's four-tuple or namespace is, by its name in ``EventArrays``."""
         values = self._of_socket.get(name)
         if values is None:
-            values = self.of_life(getattr(self.lives, name), 0)
-            alone = self._without_life
-            told = spread(self.waits.tuple_row, self.wait.take(alone), UNSEEN)
-            told = np.where(self.idle.take(alone), self.snapshot.take(alone), told)
-            values[alone] = getattr(self.events, name).take(told)
+            values = self.of_either(getattr(self.lives, name), getattr(self.events, name))
             self._of_socket[name] = values
+        return values
+
+    def of_either(self, of_lives: np.ndarray, of_events: np.ndarray) -> np.ndarray:
+        """Spread what is known of lives over the rows, and of events where there is no life."""
+        values = self.of_life(of_lives, 0)
+        alone = self._without_life
+        told = spread(self.waits.tuple_row, self.wait.take(alone), UNSEEN)
+        told = np.where(self.idle.take(alone), self.snapshot.take(alone), told)
+        values[alone] = of_events.take(told)
         return values
 
     @cached_property
@@ -166,7 +172,7 @@ class Rows:
         result = self.of_life(how.outcomes(self.lives), how.UNKNOWN)
         still = self.of_life(self.life_until, ALWAYS) == ALWAYS
         result[((self.life >= 0) | self.idle) & still & ~self.gone] = how.OPEN
-        result[self.in_time_wait] = how.FINISHED
+        fill(result, self.in_time_wait, how.FINISHED)
         for end, outcome in (
             (tw.OPEN, how.OPEN),
             (tw.EXPIRED, how.TIMED_OUT),
@@ -194,7 +200,7 @@ class Rows:
         lives = self.lives
         if self.observed.lost or not timers_attached(self.header):
             return np.zeros(len(self), bool)
-        due = np.isin(lives.before_close, (STATE["FIN_WAIT_2"], STATE["CLOSING"]))
+        due = one_of(lives.before_close, STATE["FIN_WAIT_2"], STATE["CLOSING"])
         due &= (lives.reset_sent == NEVER) & (lives.reset_received == NEVER) & (lives.error == 0)
         return self.of_life(due, False) & (self.wait < 0)
 
@@ -233,7 +239,7 @@ class Rows:
         last = np.where(over, STATE["CLOSE"], self.lives.state)
         state = self.of_life(last, STATE["CLOSE"]).astype(np.int64)
         state[self.idle] = self.events.new[self.snapshot[self.idle]]
-        state[self.still_waiting] = STATE["TIME_WAIT"]
+        fill(state, self.still_waiting, STATE["TIME_WAIT"])
         open_wait = self.of_wait(self.waits.end == tw.OPEN, False)
         state[self.half_closed & open_wait] = STATE["FIN_WAIT_2"]
         return state

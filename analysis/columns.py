@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tcptrace.analysis.masks import where
 from tcptrace.analysis.order import stable_order
 
 _CENSORED = ["none", "left", "right", "both"]
@@ -60,7 +61,7 @@ def distinct(numbers: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def nullable(values: np.ndarray, known: np.ndarray) -> Any:
     """Give an Int64 column, null where not known."""
-    return pd.arrays.IntegerArray(np.where(known, values, 0).astype(np.int64), ~known)
+    return pd.arrays.IntegerArray(where(known, values, 0).astype(np.int64, copy=False), ~known)
 
 
 def censored(left: np.ndarray, right: np.ndarray) -> pd.Categorical:

@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from tcptrace.analysis import outcomes as how
 from tcptrace.analysis.assemble import TIME_WAIT_ENDS, UNSEEN, Rows, timers_attached
-from tcptrace.analysis.columns import censored, distinct, names, nullable, utc, words
+from tcptrace.analysis.columns import censored, distinct, names, nullable, spread, utc, words
 from tcptrace.analysis.durations import state_seconds, time_wait_seconds
 from tcptrace.analysis.found import Part
+from tcptrace.analysis.masks import where
 from tcptrace.analysis.observed import ALWAYS, NEVER, Observed
 from tcptrace.analysis.pairs import conversations
 from tcptrace.analysis.reconstruct import Reconstruction
@@ -38,6 +39,9 @@ _SHARED = [
     "pid",
     "comm",
 ]
+
+
+_OF_TIME_WAIT = ["time_wait_began", "time_wait_s", "time_wait_end", "time_wait_restarts"]
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,15 @@ def assemble(part: Part, header: dict[str, Any], observed: Observed) -> Tables:
     seen_rows, seen_waits = snapshot_rows(events)
     wait_rows = np.concatenate([part.waits, seen_waits])
     others = np.concatenate([wait_rows, seen_rows])
-    ids = tuple_ids(
+    ids, bits = tuple_ids(
         *(
             np.concatenate([getattr(lives, name), getattr(events, name)[others]])
             for name in ("netns", "local", "local_port", "remote", "remote_port")
         )
     )
     life_ids, wait_ids, seen_ids = np.split(ids, np.cumsum([len(lives), len(wait_rows)]))
+    event_ids = np.zeros(len(events), np.int64)
+    event_ids[others] = ids[len(lives) :]
     if not timers_attached(header):
         # A snapshot's TIME_WAIT may be that of a connection in the table: leave it out.
         recorded = last_before(life_ids, lives.first, wait_ids, events.time[wait_rows]) >= 0
@@ -100,18 +106,19 @@ def assemble(part: Part, header: dict[str, Any], observed: Observed) -> Tables:
     waits = find_time_waits(events, wait_rows, wait_ids, lives, life_ids, hz, resets_told=told)
     snapshots = match(events, seen_rows, seen_ids, lives, life_ids, part.connecting)
     assembled = Rows(events, lives, waits, snapshots, header, observed)
-    connections = _connections(assembled)
+    other = _other_ends(assembled, assembled.of_either(life_ids, event_ids), bits)
+    connections = _connections(assembled, other)
     order = np.stack([assembled.first, assembled.tie])
     return Tables(connections, _time_waits(assembled, connections), order)
 
 
 def _time_waits(rows: Rows, connections: pd.DataFrame) -> pd.DataFrame:
     chosen = np.flatnonzero(rows.in_time_wait)
-    waited = connections.iloc[chosen]
+    waited = connections[[*_SHARED, *_OF_TIME_WAIT]].take(chosen)
     over = rows.in_time_wait & ~rows.still_waiting
     time_wait = waited[_SHARED].assign(
         began=waited["time_wait_began"],
-        ended=utc(np.where(over, rows.stopped, NEVER)[chosen]),
+        ended=utc(where(over.take(chosen), rows.stopped.take(chosen), NEVER)),
         lived_s=waited["time_wait_s"],
         end=waited["time_wait_end"],
         restarts=waited["time_wait_restarts"],
@@ -120,45 +127,48 @@ def _time_waits(rows: Rows, connections: pd.DataFrame) -> pd.DataFrame:
     return time_wait.reset_index(drop=True)
 
 
-def _pairs(rows: Rows) -> np.ndarray:
-    """Find each row's other end: its index, -1 where there is none."""
+def _other_ends(rows: Rows, ids: np.ndarray, bits: int) -> np.ndarray:
+    """Find each row's other end: its index, -1 where there is none.
+
+    ``ids``, ``bits``: tuple ids of the rows, see :func:`tcptrace.analysis.tuples.tuple_ids`.
+    """
     events, lives = rows.events, rows.lives
     last = rows.of_life(np.where(lives.ends, lives.last, ALWAYS // 2), ALWAYS // 2)
     first = np.where(rows.of_life(lives.begins, False), rows.first, rows.observed.started)
     paired = np.flatnonzero((rows.life >= 0) | rows.idle)
-    netns, local, local_port, remote, remote_port = (
-        rows.of_socket(name)[paired]
-        for name in ("netns", "local", "local_port", "remote", "remote_port")
+    local, local_port, remote, remote_port = (
+        rows.of_socket(name) for name in ("local", "local_port", "remote", "remote_port")
     )
+    usable = (local_port != 0) & (remote_port != 0)
+    usable &= (local != remote) | (local_port != remote_port)
+    client, server = rows.of_life(lives.client, False), rows.of_life(lives.server, False)
+    role = (client & ~server) + np.int8(2) * (server & ~client)
     other = conversations(
-        netns,
-        local,
-        local_port,
-        remote,
-        remote_port,
-        events.is_loopback(remote),
-        first[paired],
-        last[paired],
-        rows.of_life(lives.client, False)[paired],
-        rows.of_life(lives.server, False)[paired],
+        ids.take(paired),
+        bits,
+        usable.take(paired),
+        events.is_loopback(remote.take(paired)),
+        first.take(paired),
+        last.take(paired),
+        role.take(paired),
     )
     result = np.full(len(rows), UNSEEN)
-    result[paired] = np.where(other >= 0, paired[other], UNSEEN)
+    result[paired] = spread(paired, other, UNSEEN)
     return result
 
 
 def _roles(rows: Rows, other: np.ndarray) -> np.ndarray:
     client = rows.of_life(rows.lives.client, False)
     server = rows.of_life(rows.lives.server, False) & ~client
-    role = np.where(client, 0, np.where(server, 1, 2))
+    role = np.int8(2) - np.int8(2) * client - server
     # One end's part tells the other's.
     told = (role == 2) & (other >= 0) & (role[other] < 2)
     role[told] = 1 - role[other[told]]
     return role
 
 
-def _connections(rows: Rows) -> pd.DataFrame:
-    """Give the `connections` table (:class:`tcptrace.analysis.connections.Tables`)."""
+def _connections(rows: Rows, other: np.ndarray) -> pd.DataFrame:
+    """Give the `connections` table (:class:`Tables`); ``other``: the index of each other end."""
     events, lives = rows.events, rows.lives
     owned = rows.of_life(lives.owned, False)
     seen = np.where(owned, UNSEEN, rows.snapshot)
@@ -171,7 +181,6 @@ def _connections(rows: Rows) -> pd.DataFrame:
 
     pid = owners("pid")
     owned &= pid != 0
-    other = _pairs(rows)
     pair = np.where(other >= 0, np.minimum(other, np.arange(len(rows))), -1)
     # Numbered by the first of the two.
     conversation = np.cumsum(pair == np.arange(len(rows))).take(np.maximum(pair, 0))

@@ -60,7 +60,7 @@ def check_batch(batch: pa.RecordBatch) -> None:
         if data is not None and data.size % (field.type.bit_width // 8):
             raise pa.ArrowInvalid(f"{field.name}: part of a value")
     if len(batch):
-        times = pc.min_max(batch["time"].cast(pa.int64())).as_py()
+        times = pc.min_max(batch["time"].view(pa.int64())).as_py()
         if not EARLIEST <= times["min"] <= times["max"] <= LATEST:
             raise pa.ArrowInvalid("time: out of range")
 

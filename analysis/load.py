@@ -36,7 +36,7 @@ class _Progress:
     def add(self, batch: pa.RecordBatch, totals: dict[str, Any]) -> None:
         """Take in one batch and the running totals it carries."""
         if len(batch):
-            times = batch["time"].cast(pa.int64()).to_numpy(zero_copy_only=False)
+            times = batch["time"].view(pa.int64()).to_numpy(zero_copy_only=False)
             first, last = int(times.min()), int(times.max())
             self.first = first if self.first is None else min(first, self.first)
             self.last = last if self.last is None else max(last, self.last)

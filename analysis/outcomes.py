@@ -5,6 +5,7 @@ import errno
 import numpy as np
 
 from tcptrace.analysis.lives import Lives
+from tcptrace.analysis.masks import fill, one_of
 from tcptrace.analysis.observed import NEVER
 from tcptrace.tracer.schema import STATE
 
@@ -27,8 +28,8 @@ _RESET_ERRORS = (errno.ECONNRESET, errno.EPIPE)
 
 def synchronised(lives: Lives) -> np.ndarray:
     """Tell which connections were ever established, as far as their states show."""
-    never = np.isin(lives.state, (STATE["SYN_SENT"], STATE["SYN_RECV"]))
-    never |= np.isin(lives.before_close, (STATE["SYN_SENT"], STATE["SYN_RECV"]))
+    never = one_of(lives.state, STATE["SYN_SENT"], STATE["SYN_RECV"])
+    never |= one_of(lives.before_close, STATE["SYN_SENT"], STATE["SYN_RECV"])
     return ~never
 
 
@@ -44,13 +45,13 @@ def outcomes(lives: Lives) -> np.ndarray:
     result = np.full(len(lives), UNKNOWN)
     # LAST_ACK -> CLOSE is the last ACK; both FINs are through before TIME_WAIT.
     orderly = (left == STATE["LAST_ACK"]) | (
-        np.isin(left, (STATE["FIN_WAIT_2"], STATE["CLOSING"])) & lives.fin_received
+        one_of(left, STATE["FIN_WAIT_2"], STATE["CLOSING"]) & lives.fin_received
     )
-    result[orderly & was_up] = FINISHED
-    result[np.isin(lives.error, _UNREACHABLE)] = UNREACHABLE
+    fill(result, orderly & was_up, FINISHED)
+    result[one_of(lives.error, *_UNREACHABLE)] = UNREACHABLE
     result[lives.error == errno.ETIMEDOUT] = TIMED_OUT
-    was_reset = got_reset | (lives.reset_sent != NEVER) | np.isin(lives.error, _RESET_ERRORS)
-    result[was_reset] = RESET
+    was_reset = got_reset | (lives.reset_sent != NEVER) | one_of(lives.error, *_RESET_ERRORS)
+    fill(result, was_reset, RESET)
     refused = ~was_up & lives.client & (got_reset | (lives.error == errno.ECONNREFUSED))
     result[refused] = REFUSED
     # A reset sent with the timeout (tcp_out_of_resources) does not hide the timeout.
@@ -72,12 +73,12 @@ def closers(lives: Lives, outcome: np.ndarray) -> np.ndarray:
         return found
 
     result = np.full(len(lives), NOBODY)
-    result[was_in("CLOSE_WAIT", "LAST_ACK")] = REMOTE
-    result[was_in("FIN_WAIT_1", "FIN_WAIT_2")] = LOCAL
-    result[was_in("CLOSING")] = BOTH
+    fill(result, was_in("CLOSE_WAIT", "LAST_ACK"), REMOTE)
+    fill(result, was_in("FIN_WAIT_1", "FIN_WAIT_2"), LOCAL)
+    fill(result, was_in("CLOSING"), BOTH)
     got, sent = lives.reset_received, lives.reset_sent
     reset = outcome == RESET
-    by_peer = (got != NEVER) | np.isin(lives.error, _RESET_ERRORS)
+    by_peer = (got != NEVER) | one_of(lives.error, *_RESET_ERRORS)
     result[reset & by_peer] = REMOTE
     # To answer a segment the kernel calls tcp_reset() on the socket, then sends its own:
     # a reset received is never answered. One sent before did not close.

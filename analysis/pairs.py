@@ -3,40 +3,34 @@
 import numpy as np
 import pandas as pd
 
-from tcptrace.analysis.order import alike, order_within, stable_order
+from tcptrace.analysis.observed import ALWAYS
+from tcptrace.analysis.order import order_within
 
 _LATE = 1_000_000_000  # a child is born when the handshake's last ACK arrives
 
 
 def conversations(
-    netns: np.ndarray,
-    local: np.ndarray,
-    local_port: np.ndarray,
-    remote: np.ndarray,
-    remote_port: np.ndarray,
+    ids: np.ndarray,
+    bits: int,
+    usable: np.ndarray,
     loopback: np.ndarray,
     first: np.ndarray,
     last: np.ndarray,
-    client: np.ndarray,
-    server: np.ndarray,
+    role: np.ndarray,
 ) -> np.ndarray:
     """Pair connections whose four-tuples mirror each other at the same time.
 
-    Arrays with one entry per connection: addresses as codes, times in ns. First
+    Arrays with one entry per connection. ``ids``, ``bits``: of their four-tuples, see
+    :func:`tcptrace.analysis.tuples.tuple_ids`. ``usable``: both ends are known, and not
+    the same. ``loopback``: it goes to a loopback address. ``first``, ``last``: ns.
+    ``role``: 1 client, 2 server, 0 not known. First
     within a namespace; then across namespaces, but only where the addresses are
     nobody's loopback and no third connection could be meant. Gives for each
     connection the index of its other end, -1 where none was recorded.
     """
-    here = local << 16 | local_port.astype(np.int64)
-    there = remote << 16 | remote_port.astype(np.int64)
-    usable = (local_port != 0) & (remote_port != 0) & (here != there)
-    low, high = np.minimum(here, there), np.maximum(here, there)
-    side = here > there
-    key = alike(low, high)
-    role = np.where(client & ~server, 1, np.where(server & ~client, 2, 0))
-    other = np.full(len(netns), -1)
-
-    inside = alike(netns) << 32 | key
+    side, inside = ids & 1, ids >> 1
+    key = inside & ((1 << bits) - 1)
+    other = np.full(len(ids), -1)
     _adjacent(other, np.flatnonzero(usable), inside, side, role, first, last)
     lonely = np.flatnonzero(usable & (other < 0) & ~loopback)
     lonely = lonely[~_crowded(key[lonely], side[lonely], first[lonely], last[lonely])]
@@ -54,19 +48,24 @@ def _adjacent(
     last: np.ndarray,
 ) -> None:
     """Pair neighbours in time of the same key and opposite sides (fills `other`)."""
-    rows = rows.take(stable_order(role.take(rows)))
-    rows = rows.take(order_within(key.take(rows), first.take(rows)))
-    a, b = rows[:-1], rows[1:]
-    fits = (key[a] == key[b]) & (side[a] != side[b])
+    # Of the same time those of a role together. In a table they mostly are in this order.
+    since = (first - first.min(initial=ALWAYS)) << 2 | role
+    rows = rows.take(order_within(key.take(rows), since.take(rows)))
+    key, side, role, first, last = (
+        values.take(rows) for values in (key, side, role, first, last)
+    )
+    fits = (key[1:] == key[:-1]) & (side[1:] != side[:-1])
     # Two clients that live at the same time: their SYNs crossed.
-    fits &= (role[a] != role[b]) | (role[a] != 2)
-    fits &= first[b] <= last[a] + np.where((role[a] == 1) & (role[b] == 2), _LATE, 0)
+    fits &= (role[1:] != role[:-1]) | (role[1:] != 2)
+    accepted = (role[:-1] == 1) & (role[1:] == 2)
+    fits &= first[1:] <= last[:-1] + accepted * _LATE
     # In a chain of candidates take every second one: c s c s pairs as (c s)(c s).
     place = np.arange(len(fits))
     run_start = np.maximum.accumulate(np.where(~fits, place + 1, 0)) if len(fits) else place
     chosen = fits & ((place - run_start) % 2 == 0)
-    other[a[chosen]] = b[chosen]
-    other[b[chosen]] = a[chosen]
+    a = np.flatnonzero(chosen)
+    other[rows.take(a)] = rows.take(a + 1)
+    other[rows.take(a + 1)] = rows.take(a)
 
 
 def _crowded(key: np.ndarray, side: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:

@@ -86,7 +86,7 @@ def connecting(waiting: EventArrays, portless: Lives) -> np.ndarray:
         return np.concatenate([getattr(portless, name), getattr(waiting, name)])
 
     nothing = np.zeros(len(portless) + len(waiting), np.int64)
-    ids = tuple_ids(both("netns"), nothing, nothing, both("remote"), both("remote_port"))
+    ids, _ = tuple_ids(both("netns"), nothing, nothing, both("remote"), both("remote_port"))
     told, seen = ids[: len(portless)], ids[len(portless) :]
     place = last_before(told, portless.first, seen, waiting.time)
     until = np.where(portless.ends, portless.last + STALE, ALWAYS)

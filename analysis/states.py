@@ -75,11 +75,11 @@ def _stays(part: Slice) -> dict[str, Stays]:
         if state == "TIME_WAIT":
             continue
         seconds = connections[column].to_numpy(np.float64)
-        visited = ~np.isnan(seconds)
+        visited = np.flatnonzero(~np.isnan(seconds))
         ended = np.ones(len(seconds), bool)
         ended[unsure] = ~((going & (last == state).to_numpy(bool)) | (older & ~not_first))
-        not_first |= visited[unsure]
-        found[state] = Stays(seconds[visited], ended[visited])
+        not_first |= ~np.isnan(seconds[unsure])
+        found[state] = Stays(seconds.take(visited), ended.take(visited))
     return found
 
 

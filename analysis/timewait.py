@@ -15,6 +15,7 @@ import numpy as np
 from tcptrace.analysis.columns import spread
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.lives import Lives, living
+from tcptrace.analysis.masks import one_of
 from tcptrace.analysis.observed import ALWAYS, NEVER, STALE
 from tcptrace.analysis.order import numbered, order_within, stable_order
 from tcptrace.analysis.rearms import SECOND, beginnings
@@ -112,7 +113,7 @@ def find_time_waits(
     rows, row_ids = rows.take(rows_first), row_ids.take(rows_first)
     order = order_within(row_ids, events.time.take(rows))
     all_rows, all_ids = rows.take(order), row_ids.take(order)
-    signs = np.isin(events.kind.take(all_rows), (KIND["reset_sent"], KIND["timewait_reused"]))
+    signs = one_of(events.kind.take(all_rows), KIND["reset_sent"], KIND["timewait_reused"])
     rows, row_ids = _without_stale(events, all_rows[~signs], all_ids[~signs])
     kind, time = events.kind.take(rows), events.time.take(rows)
     starts = kind == KIND["timewait_start"]
@@ -123,7 +124,7 @@ def find_time_waits(
     births = np.ones(len(rows), bool)
     before, after = kind[:-1], kind[1:]
     together = np.diff(time) <= _TOGETHER
-    goes_on = np.isin(before, (KIND["timewait_start"], KIND["existing"])) & ~starts[1:]
+    goes_on = one_of(before, KIND["timewait_start"], KIND["existing"]) & ~starts[1:]
     cancelled = before == KIND["timewait_cancel"]
     goes_on |= cancelled & together & (after == KIND["timewait_expire"])
     goes_on |= cancelled & together & starts[1:] & (life[1:] < 0)
@@ -136,7 +137,7 @@ def find_time_waits(
     tuple_id = row_ids[first]
     followed = np.zeros(len(first), bool)
     followed[:-1] = tuple_id[1:] == tuple_id[:-1]
-    stopped = np.isin(kind[last], (KIND["timewait_cancel"], KIND["timewait_expire"]))
+    stopped = one_of(kind[last], KIND["timewait_cancel"], KIND["timewait_expire"])
     expired = kind[last] == KIND["timewait_expire"]
     waits = TimeWaits(
         life=life[first],
