@@ -6,7 +6,7 @@ import numpy as np
 
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.marks import RESET_SENT, TIMEWAIT, WANTED
-from tcptrace.analysis.order import sorted_with_places
+from tcptrace.analysis.order import changes, sorted_with_places
 from tcptrace.tracer.schema import STATE
 
 
@@ -28,13 +28,6 @@ class ByAddress:
     timewait: np.ndarray
     full: np.ndarray
     starts: np.ndarray
-
-
-def changes(values: np.ndarray) -> np.ndarray:
-    """Mark what differs from the one before; the first does."""
-    begins = np.ones(len(values), bool)
-    begins[1:] = values[1:] != values[:-1]
-    return begins
 
 
 class Addresses:

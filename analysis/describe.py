@@ -38,7 +38,7 @@ def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping:
     next_first[:-1][again] = first[1:][again]
     entering = np.flatnonzero(new == STATE["ESTABLISHED"])[::-1]
     established = np.full(count, NEVER)
-    established[life[entering]] = time[entering]
+    established[life.take(entering)] = time.take(entering)
     entered = (said & _STATE_BITS).astype(np.int16)
     revisited = bool((_COUNT.take(entered) <= end - begin).any())
     dwell, gap = _dwell(grouping, time, revisited=revisited)

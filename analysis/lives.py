@@ -8,13 +8,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from tcptrace.analysis.addresses import ByAddress, changes
+from tcptrace.analysis.addresses import ByAddress
 from tcptrace.analysis.columns import spread
 from tcptrace.analysis.continuity import another_socket
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.marks import BIRTH, IS_STATE, RESET_RECEIVED
 from tcptrace.analysis.observed import ALWAYS, NEVER
-from tcptrace.analysis.order import numbered, order_within
+from tcptrace.analysis.order import changes, numbered, order_within
 from tcptrace.analysis.tuples import last_before
 from tcptrace.tracer.schema import STATE
 
@@ -143,8 +143,8 @@ def group(events: EventArrays, found: ByAddress) -> Grouping:
     states = np.flatnonzero(is_state)
     state_places = full.take(states)
     rows = found.rows.take(state_places)
-    old, new = events.old.take(rows), events.new.take(rows)
-    births = _births(mark, starts, states)
+    state_mark, old, new = mark.take(states), events.old.take(rows), events.new.take(rows)
+    births = _births(mark, starts, states, state_mark)
     # Where events were lost, the end of one life and the birth of the next may be among them.
     births[states[another_socket(events, rows, old, new)]] = True
     part = numbered(births)
@@ -163,7 +163,7 @@ def group(events: EventArrays, found: ByAddress) -> Grouping:
     return Grouping(
         states=state_places,
         rows=rows,
-        mark=mark.take(states),
+        mark=state_mark,
         old=old,
         new=new,
         life=numbered(first),
@@ -175,14 +175,21 @@ def group(events: EventArrays, found: ByAddress) -> Grouping:
     )
 
 
-def _births(mark: np.ndarray, starts: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """Mark the first event of every life of a full socket."""
+def _births(
+    mark: np.ndarray, starts: np.ndarray, states: np.ndarray, state_mark: np.ndarray
+) -> np.ndarray:
+    """Mark the first event of every life of a full socket.
+
+    ``mark``, ``starts``: of its events; ``states``: which are transitions; ``state_mark``:
+    of these.
+    """
     births: np.ndarray = starts | (mark & BIRTH != 0)
     # After CLOSE only a birth can follow: if it was not recorded, this is another life.
     page = numbered(starts)
-    closes = mark.take(states) & 1 << STATE["CLOSE"] != 0
-    after = closes[:-1] & ~changes(page.take(states))[1:]
-    births[states[1:][after]] = True
+    closes = state_mark & 1 << STATE["CLOSE"] != 0
+    closed = np.flatnonzero(closes[:-1])
+    following = states.take(closed + 1)
+    births[following[page.take(following) == page.take(states.take(closed))]] = True
     # A reset is received before its socket closes, so after CLOSE it is another life's.
     resets = np.flatnonzero(mark & RESET_RECEIVED)
     if len(resets) and len(states):

@@ -121,10 +121,19 @@ def _begins(columns: list[np.ndarray], order: np.ndarray) -> np.ndarray:
     return begins
 
 
+def changes(values: np.ndarray) -> np.ndarray:
+    """Mark what differs from the one before; the first does."""
+    begins = np.ones(len(values), bool)
+    begins[1:] = values[1:] != values[:-1]
+    return begins
+
+
 def numbered(begins: np.ndarray) -> np.ndarray:
     """Give each element the number of its group, from 0 on.
 
     ``begins``: whether an element is its group's first; the very first is.
     """
-    first = np.flatnonzero(begins)
-    return np.repeat(np.arange(len(first)), np.diff(first, append=len(begins)))
+    # In 32 bits, of which numpy adds several at once; longer arrays have no place in memory.
+    number = np.cumsum(begins, dtype=np.int32).astype(np.int64)
+    number -= 1
+    return number

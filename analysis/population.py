@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from tcptrace.analysis.masks import where
 from tcptrace.analysis.order import order_within, stable_order
 
 #: Intervals looked at together.
@@ -60,7 +61,7 @@ def _peaks(
     begins, ends = _nanoseconds(_from(began, started)), _nanoseconds(ended)
     # Behind all others, and not far: what is sorted must not take many bits.
     open_ended = max(begins.max(), ends.max()) + 1
-    ends = np.where(ended.isna(), open_ended, ends)
+    ends = where(ended.isna().to_numpy(bool), open_ended, ends)
     # An end comes before a start of the same instant: a port given back and taken.
     group = np.concatenate([groups.to_numpy(), groups.to_numpy()])
     time = np.concatenate([ends, begins])

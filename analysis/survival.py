@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tcptrace.analysis.order import changes
+
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
@@ -28,8 +30,9 @@ class Survival:
 
         None if too few were seen to end: the answer lies beyond what was observed.
         """
-        reached = np.flatnonzero(self.alive <= 1 - share + 1e-12)
-        return float(self.times[reached[0]]) if reached.size else None
+        reached = self.alive <= 1 - share + 1e-12
+        first = int(reached.argmax()) if reached.size else 0
+        return float(self.times[first]) if reached[first:].any() else None
 
 
 def kaplan_meier(durations: Floats, ended: Flags, entered: Floats | None = None) -> Survival:
@@ -42,14 +45,14 @@ def kaplan_meier(durations: Floats, ended: Flags, entered: Floats | None = None)
     start. NaN durations are left out.
     """
     durations = np.asarray(durations, dtype=np.float64)
-    known = ~np.isnan(durations)
-    durations, ended = durations[known], np.asarray(ended, dtype=bool)[known]
+    known = np.flatnonzero(~np.isnan(durations))
+    durations, ended = durations.take(known), np.asarray(ended, dtype=bool).take(known)
     count, deaths = int(durations.size), int(ended.sum())
     if not deaths:
         times = np.unique(durations)
         return Survival(times, np.ones(times.size), count, 0)
     if entered is not None:
-        entered = np.minimum(np.nan_to_num(np.asarray(entered, np.float64)[known]), durations)
+        entered = np.minimum(np.nan_to_num(np.asarray(entered, np.float64).take(known)), durations)
         if not entered.any():
             entered = None
     return Survival(*_estimate(durations, ended, entered), count, deaths)
@@ -63,19 +66,22 @@ def _estimate(durations: Floats, ended: Flags, entered: Floats | None) -> tuple[
     """
     # Not scipy.stats.ecdf: it knows no ``entered``, and its import takes half a second.
     in_order = np.sort(durations)
-    gone = np.flatnonzero(np.append(True, in_order[1:] != in_order[:-1]))
-    times = in_order[gone]
-    leaving = np.diff(gone, append=durations.size)
-    # Those still there when last seen are few, or none.
-    censored = np.sort(durations[~ended])
-    deaths = leaving - np.diff(np.searchsorted(censored, times), append=censored.size)
+    gone = np.flatnonzero(changes(in_order))
+    times = in_order.take(gone)
+    deaths = np.diff(gone, append=durations.size)
+    censored = np.flatnonzero(~ended)
+    if censored.size:
+        # Those still there when last seen are few.
+        seen_last = np.searchsorted(times, durations.take(censored))
+        deaths -= np.bincount(seen_last, minlength=times.size)
     if entered is None:
-        in_sight = np.full(times.size, durations.size)
-    else:
-        in_sight = np.searchsorted(np.sort(entered), times, side="left")
+        at_risk = durations.size - gone
+        alive = at_risk - deaths
+        if not censored.size:
+            return times, alive / durations.size
+        return times, np.cumprod(alive / at_risk)
+    in_sight = np.searchsorted(np.sort(entered), times, side="left")
     at_risk = in_sight - gone
-    if entered is None and not censored.size:
-        return times, (at_risk - deaths) / durations.size
     usable = (at_risk > deaths) | (in_sight == durations.size)
     factors = np.ones(times.size)
     np.divide(at_risk - deaths, at_risk, out=factors, where=usable & (at_risk > 0))
