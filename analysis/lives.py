@@ -191,7 +191,7 @@ def _births(
     following = states.take(closed + 1)
     births[following[page.take(following) == page.take(states.take(closed))]] = True
     # A reset is received before its socket closes, so after CLOSE it is another life's.
-    resets = np.flatnonzero(mark & RESET_RECEIVED)
+    resets = np.flatnonzero(mark & RESET_RECEIVED != 0)
     if len(resets) and len(states):
         place = np.searchsorted(states, resets) - 1
         before = states[np.maximum(place, 0)]

@@ -133,7 +133,7 @@ def numbered(begins: np.ndarray) -> np.ndarray:
 
     ``begins``: whether an element is its group's first; the very first is.
     """
-    # In 32 bits, of which numpy adds several at once; longer arrays have no place in memory.
-    number = np.cumsum(begins, dtype=np.int32).astype(np.int64)
+    # Of 32 bits numpy adds several at once.
+    number = np.cumsum(begins, dtype=np.int32 if len(begins) < 1 << 31 else np.int64)
     number -= 1
     return number

@@ -1,5 +1,6 @@
 """Local ports held towards each destination, at the moment of most."""
 
+import numpy as np
 import pandas as pd
 
 from tcptrace.analysis.counts import most_first
@@ -39,10 +40,13 @@ def _held(part: Slice) -> tuple[Grouped, pd.DataFrame]:
     chosen = (connections["role"] != "server") & connections["local_port"].between(
         *ephemeral
     ).fillna(False).astype(bool)
-    needed = [*DESTINATION, "connection", "opened", "closed"]
-    clients = connections.loc[chosen, needed].set_index("connection")
-    free = part.time_wait.set_index("connection")["ended"]
-    had_wait = clients.index.isin(free.index)
-    until = clients["closed"].mask(had_wait, free.reindex(clients.index))
-    spans = pd.DataFrame({"opened": clients["opened"], "until": until})
-    return grouped(clients[DESTINATION]), spans
+    clients = np.flatnonzero(chosen)
+    until = connections["closed"].to_numpy("M8[ns]").copy()
+    waits = part.time_wait
+    waiting = connections["connection"].searchsorted(waits["connection"])  # both ascend
+    until[waiting] = waits["ended"].to_numpy("M8[ns]")
+    spans = {
+        "opened": connections["opened"].array.take(clients),
+        "until": pd.DatetimeIndex(until.take(clients), tz="UTC"),
+    }
+    return grouped(connections[DESTINATION].take(clients)), pd.DataFrame(spans)

@@ -61,7 +61,7 @@ class Reconstruction:
         events = EventArrays.concatenate([self._carried, *self._waiting])
         self._waiting, self._size = [], 0
         mark = marks(events)
-        broken = events.netns[carried:][mark[carried:] & BROKEN != 0]
+        broken = events.netns[carried:].take(np.flatnonzero(mark[carried:] & BROKEN != 0))
         for netns, number in zip(*np.unique(broken, return_counts=True), strict=True):
             self._broken[int(netns)] += int(number)
         found = by_address(events, mark, self._timewait)
