@@ -16,9 +16,10 @@ class ByAddress:
 
     Without a snapshot's rows and resets for no socket (address 0), and request sockets.
     ``rows``: the events. ``socket``, ``mark``: the address and the bits of each.
-    ``begins``: whether it is the first at its address. ``timewait``: whether it is of a timewait socket. ``full``:
-    places of the others, and ``starts``: whether each of these is the first of its
-    address since a timewait socket was there: the page was given away and came back.
+    ``begins``: whether it is the first at its address. ``timewait``: whether it is of a
+    timewait socket. ``full``: places of the others, and ``starts``: whether each of these
+    is the first of its address since a timewait socket was there: the page was given away
+    and came back.
     """
 
     rows: np.ndarray

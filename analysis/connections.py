@@ -160,7 +160,7 @@ def _other_ends(rows: Rows, ids: np.ndarray, bits: int) -> np.ndarray:
 def _roles(rows: Rows, other: np.ndarray) -> np.ndarray:
     client = rows.of_life(rows.lives.client, False)
     server = rows.of_life(rows.lives.server, False) & ~client
-    role = np.int8(2) - np.int8(2) * client - server
+    role: np.ndarray = np.int8(2) - np.int8(2) * client - server
     # One end's part tells the other's.
     told = (role == 2) & (other >= 0) & (role[other] < 2)
     role[told] = 1 - role[other[told]]

@@ -25,9 +25,9 @@ def another_socket(
 ) -> np.ndarray:
     """Tell which transition is of another socket than the one before it, by what they say.
 
-    ``rows``: transitions at one address after the other; ``old``, ``new``: their states. Where none was lost each begins
-    in the state in which the one before ended, and has its ports and peer, as far as
-    these were known yet.
+    ``rows``: transitions at one address after the other; ``old``, ``new``: their states.
+    Where none was lost each begins in the state in which the one before ended, and has its
+    ports and peer, as far as these were known yet.
     """
     result = np.zeros(len(rows), bool)
     pair = new[:-1].astype(np.int16)

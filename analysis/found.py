@@ -99,6 +99,8 @@ class Gathered:
         for end in np.append(np.flatnonzero(np.diff(number)) + 1, _COMPARTMENTS):
             yield self._taken(first, int(end), last=True)
             first = int(end)
+        self._lives.forget()
+        self._events.forget()
 
     def _refuse_again(self) -> None:
         # Rather than to tell of what is left as if it were all.

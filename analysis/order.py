@@ -1,5 +1,7 @@
 """Sorting many numbers fast: key and place together as one number."""
 
+from typing import Any
+
 import numpy as np
 
 #: Odd, so that different numbers stay different: the fractions of the golden ratio and of the
@@ -134,6 +136,6 @@ def numbered(begins: np.ndarray) -> np.ndarray:
     ``begins``: whether an element is its group's first; the very first is.
     """
     # Of 32 bits numpy adds several at once.
-    number = np.cumsum(begins, dtype=np.int32 if len(begins) < 1 << 31 else np.int64)
-    number -= 1
+    dtype: type[np.signedinteger[Any]] = np.int32 if len(begins) < 1 << 31 else np.int64
+    number: np.ndarray = np.cumsum(begins, dtype=dtype) - dtype(1)
     return number

@@ -51,9 +51,7 @@ def _adjacent(
     # Of the same time those of a role together. In a table they mostly are in this order.
     since = (first - first.min(initial=ALWAYS)) << 2 | role
     rows = rows.take(order_within(key.take(rows), since.take(rows)))
-    key, side, role, first, last = (
-        values.take(rows) for values in (key, side, role, first, last)
-    )
+    key, side, role, first, last = (values.take(rows) for values in (key, side, role, first, last))
     fits = (key[1:] == key[:-1]) & (side[1:] != side[:-1])
     # Two clients that live at the same time: their SYNs crossed.
     fits &= (role[1:] != role[:-1]) | (role[1:] != 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tcptrace.analysis.masks import where
-from tcptrace.analysis.order import order_within, stable_order
+from tcptrace.analysis.order import changes, order_within, stable_order
 
 #: Intervals looked at together.
 _BLOCK = 1 << 20
@@ -27,12 +27,17 @@ def population(
     first = min(begins.min(), ends.min())
     steps = np.concatenate([(ends - first) << 1, (begins - first) << 1 | 1]).view(np.uint64)
     steps.sort()
-    running = np.cumsum(((steps & np.uint64(1)).view(np.int64) << 1) - 1)
-    times = (steps >> np.uint64(1)).view(np.int64) + first
-    last = np.flatnonzero(np.append(times[1:] != times[:-1], True))
-    last = last[times[last] <= stopped.as_unit("ns").value]
-    counts = running[last]
-    return pd.Series(counts, index=pd.DatetimeIndex(times[last].view("M8[ns]"), tz="UTC"))
+    begin = (steps & np.uint64(1)).astype(np.int8)
+    running = np.cumsum((begin << 1) - 1, dtype=np.int32)
+    # In place: of very many each such array takes much memory.
+    steps >>= np.uint64(1)
+    times = steps.view(np.int64)
+    times += first
+    last = np.flatnonzero(changes(times)[1:])
+    last = np.append(last, len(times) - 1)
+    last = last[: np.searchsorted(times.take(last), stopped.as_unit("ns").value, "right")]
+    counts = running.take(last).astype(np.int64)
+    return pd.Series(counts, index=pd.DatetimeIndex(times.take(last).view("M8[ns]"), tz="UTC"))
 
 
 def peaks(

@@ -53,6 +53,10 @@ class Shelf:
             return portions[0]
         return {name: np.concatenate([rows[name] for rows in portions], -1) for name in portions[0]}
 
+    def forget(self) -> None:
+        """Give all memory back: nothing will be asked for again."""
+        self._loose, self._packed = [], []
+
     def _unpacked(self, first: int, end: int) -> Columns:
         return {
             name: np.concatenate(

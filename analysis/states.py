@@ -22,6 +22,9 @@ STATE_COLUMNS = {
     "TIME_WAIT": "time_wait_s",
 }
 
+#: All but TIME_WAIT.
+_BEFORE = tuple(STATE_COLUMNS)[:-1]
+
 LEFT = ("left", "both")
 RIGHT = ("right", "both")
 
@@ -34,7 +37,22 @@ class Stays:
     ended: np.ndarray
 
 
-def dwell(view: View) -> dict[str, Survival]:
+@dataclass(frozen=True)
+class Dwell:
+    """How long ``count`` stays in a state lasted; ``ended`` of them were seen to end.
+
+    In seconds, ``p50`` and ``p95`` (Kaplan-Meier's): None where too few ended; and the
+    ``longest`` one seen, ended or not.
+    """
+
+    count: int
+    ended: int
+    p50: float | None
+    p95: float | None
+    longest: float
+
+
+def dwell(view: View) -> dict[str, Dwell]:
     """Estimate the time spent in each state that was visited.
 
     A state a connection is still in, and the first state of one older than the
@@ -43,21 +61,33 @@ def dwell(view: View) -> dict[str, Survival]:
     return view.once("dwell", lambda: _dwell(view))
 
 
-def _dwell(view: View) -> dict[str, Survival]:
-    found = {}
+def _dwell(view: View) -> dict[str, Dwell]:
     slices = _stays(view)
-    for state in STATE_COLUMNS:
-        if state == "TIME_WAIT":
-            survival = time_wait_survival(time_waits(view), view.recording.started)
-        else:
-            stays = [each[state] for each in slices]
-            survival = kaplan_meier(
-                np.concatenate([each.seconds for each in stays]),
-                np.concatenate([each.ended for each in stays]),
-            )
+    stays = {state: [each[state] for each in slices] for state in _BEFORE}
+    del slices
+    found = {}
+    for state in _BEFORE:
+        # Each is forgotten then: of very many connections all of them take much memory.
+        survival = _survival(stays.pop(state))
         if survival.count:
-            found[state] = survival
+            found[state] = _told(survival)
+    survival = time_wait_survival(view)
+    if survival.count:
+        found["TIME_WAIT"] = _told(survival)
     return found
+
+
+def _survival(stays: list[Stays]) -> Survival:
+    return kaplan_meier(
+        np.concatenate([each.seconds for each in stays]),
+        np.concatenate([each.ended for each in stays]),
+    )
+
+
+def _told(survival: Survival) -> Dwell:
+    longest = float(survival.times[-1])
+    p50, p95 = survival.quantile(0.5), survival.quantile(0.95)
+    return Dwell(survival.count, survival.ended, p50, p95, longest)
 
 
 @per_slice_once
@@ -71,10 +101,8 @@ def _stays(part: Slice) -> dict[str, Stays]:
     older, going = left[unsure], is_open[unsure]
     not_first = np.zeros(len(unsure), bool)
     found = {}
-    for state, column in STATE_COLUMNS.items():
-        if state == "TIME_WAIT":
-            continue
-        seconds = connections[column].to_numpy(np.float64)
+    for state in _BEFORE:
+        seconds = connections[STATE_COLUMNS[state]].to_numpy(np.float64)
         visited = np.flatnonzero(~np.isnan(seconds))
         ended = np.ones(len(seconds), bool)
         ended[unsure] = ~((going & (last == state).to_numpy(bool)) | (older & ~not_first))
@@ -93,15 +121,20 @@ def _time_waits(part: Slice) -> pd.DataFrame:
     return part.time_wait[["began", "ended", "lived_s", "end", "restarts"]]
 
 
-def time_wait_survival(time_wait: pd.DataFrame, started: pd.Timestamp) -> Survival:
+def time_wait_survival(view: View) -> Survival:
     """Estimate how long TIME_WAITs live, whatever ended them.
 
     One that began before the recording counts from when the recording began; one
     whose beginning is unknown, or that is still open, is a lower bound.
     """
+    return view.once("time_wait_survival", lambda: _time_wait_survival(view))
+
+
+def _time_wait_survival(view: View) -> Survival:
+    time_wait = time_waits(view)
     began = time_wait["began"]
     ended = time_wait["ended"].notna() & began.notna() & (time_wait["end"] != "open")
-    entered = (started - began).dt.total_seconds().clip(lower=0).fillna(0)
+    entered = (view.recording.started - began).dt.total_seconds().clip(lower=0).fillna(0)
     return kaplan_meier(
         time_wait["lived_s"].to_numpy(np.float64),
         ended.to_numpy(bool),

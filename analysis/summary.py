@@ -10,8 +10,7 @@ from tcptrace.analysis.counts import counts, outcome_counts
 from tcptrace.analysis.findings import Finding, find
 from tcptrace.analysis.findings.time_wait import skipped_ones
 from tcptrace.analysis.groups import active_closers
-from tcptrace.analysis.states import dwell, time_waits
-from tcptrace.analysis.survival import Survival
+from tcptrace.analysis.states import Dwell, dwell, time_waits
 from tcptrace.analysis.values import seconds, utc
 from tcptrace.analysis.view import Slice, View, per_slice
 from tcptrace.analysis.waiting import waiting_at_once
@@ -108,13 +107,13 @@ def _time_wait(view: View) -> dict[str, Any]:
     }
 
 
-def _lifetime(time_wait: pd.DataFrame, survival: Survival | None) -> dict[str, float | None]:
+def _lifetime(time_wait: pd.DataFrame, stays: Dwell | None) -> dict[str, float | None]:
     """Give the shortest and longest life seen to its end; quantiles are Kaplan-Meier's."""
     over = time_wait["lived_s"][(time_wait["end"] != "open") & time_wait["began"].notna()]
     return {
         "min": seconds(over.min()),
-        "p50": seconds(survival.quantile(0.5) if survival else None),
-        "p95": seconds(survival.quantile(0.95) if survival else None),
+        "p50": seconds(stays.p50 if stays else None),
+        "p95": seconds(stays.p95 if stays else None),
         "max": seconds(over.max()),
     }
 
@@ -123,20 +122,19 @@ def _close_wait(view: View) -> dict[str, Any]:
     table, stays = counts(view), dwell(view).get("CLOSE_WAIT")
     return {
         "now": int(table["connections"][table["state"] == "CLOSE_WAIT"].sum()),
-        "longest_s": seconds(stays.times[-1] if stays else None),
+        "longest_s": seconds(stays.longest if stays else None),
         "leaks": leak_rows(leaks(view)),
     }
 
 
 def _states(view: View) -> dict[str, dict[str, Any]]:
     """Give each visited state's dwell time; ``max_s`` is the longest seen, ended or not."""
-    found = dwell(view)
     return {
         state: {
-            "count": survival.count,
-            "p50_s": seconds(survival.quantile(0.5)),
-            "p95_s": seconds(survival.quantile(0.95)),
-            "max_s": seconds(survival.times[-1]),
+            "count": stays.count,
+            "p50_s": seconds(stays.p50),
+            "p95_s": seconds(stays.p95),
+            "max_s": seconds(stays.longest),
         }
-        for state, survival in found.items()
+        for state, stays in dwell(view).items()
     }

@@ -32,7 +32,7 @@ class Survival:
         """
         reached = self.alive <= 1 - share + 1e-12
         first = int(reached.argmax()) if reached.size else 0
-        return float(self.times[first]) if reached[first:].any() else None
+        return float(self.times[first]) if reached.size and reached[first] else None
 
 
 def kaplan_meier(durations: Floats, ended: Flags, entered: Floats | None = None) -> Survival:
@@ -45,14 +45,17 @@ def kaplan_meier(durations: Floats, ended: Flags, entered: Floats | None = None)
     start. NaN durations are left out.
     """
     durations = np.asarray(durations, dtype=np.float64)
-    known = np.flatnonzero(~np.isnan(durations))
-    durations, ended = durations.take(known), np.asarray(ended, dtype=bool).take(known)
+    ended = np.asarray(ended, dtype=bool)
+    if np.isnan(durations).any():
+        known = np.flatnonzero(~np.isnan(durations))
+        durations, ended = durations.take(known), ended.take(known)
+        entered = None if entered is None else np.asarray(entered, np.float64).take(known)
     count, deaths = int(durations.size), int(ended.sum())
     if not deaths:
         times = np.unique(durations)
         return Survival(times, np.ones(times.size), count, 0)
     if entered is not None:
-        entered = np.minimum(np.nan_to_num(np.asarray(entered, np.float64).take(known)), durations)
+        entered = np.minimum(np.nan_to_num(np.asarray(entered, np.float64)), durations)
         if not entered.any():
             entered = None
     return Survival(*_estimate(durations, ended, entered), count, deaths)
@@ -65,21 +68,22 @@ def _estimate(durations: Floats, ended: Flags, entered: Floats | None) -> tuple[
     stay 0 for ever; such a step says nothing about the later ones and is left out.
     """
     # Not scipy.stats.ecdf: it knows no ``entered``, and its import takes half a second.
-    in_order = np.sort(durations)
-    gone = np.flatnonzero(changes(in_order))
-    times = in_order.take(gone)
-    deaths = np.diff(gone, append=durations.size)
+    times = np.sort(durations)
+    gone = np.flatnonzero(changes(times))
+    times = times.take(gone)
+    # How many were there before each time, and how many of them did not end then.
+    before, left = durations.size - gone, durations.size - np.append(gone[1:], durations.size)
     censored = np.flatnonzero(~ended)
     if censored.size:
-        # Those still there when last seen are few.
         seen_last = np.searchsorted(times, durations.take(censored))
-        deaths -= np.bincount(seen_last, minlength=times.size)
+        left += np.bincount(seen_last, minlength=times.size)
     if entered is None:
-        at_risk = durations.size - gone
-        alive = at_risk - deaths
         if not censored.size:
-            return times, alive / durations.size
-        return times, np.cumprod(alive / at_risk)
+            return times, left / durations.size
+        alive = left / before
+        del gone, before, left  # of very many they take much memory
+        return times, np.cumprod(alive, out=alive)
+    deaths = before - left
     in_sight = np.searchsorted(np.sort(entered), times, side="left")
     at_risk = in_sight - gone
     usable = (at_risk > deaths) | (in_sight == durations.size)

@@ -6,7 +6,6 @@ from tcptrace.analysis.columns import spread
 from tcptrace.analysis.masks import where
 from tcptrace.analysis.order import alike, order_within
 
-
 #: Numbers that are looked up are not much sparser than this.
 _SPARSE = 8
 

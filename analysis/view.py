@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from tcptrace.analysis.connections import Tables
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.filters import Filters
+from tcptrace.analysis.found import Part
 from tcptrace.analysis.packed import Packed, Packer, unpack
 from tcptrace.analysis.recording import Recording
 from tcptrace.tracer.heap import give_back
@@ -115,13 +117,17 @@ class View:
         """Go through all slices once, for every reduction there is."""
         results, packer = [], Packer()
         for part, tables in self.recording.parts():
-            passing = _chosen(tables.connections, tables.time_wait, self.filters)
-            whole = len(tables.connections)
-            looked_at = Slice(self.recording, *passing, part.events, whole)
-            results.append({reduce: reduce(looked_at) for reduce in _REDUCTIONS})
+            results.append(self._reduced(part, tables))
             self._orders.append(packer.pack(tables.order))
+        del part, tables
         give_back()
         return results
+
+    def _reduced(self, part: Part, tables: Tables) -> dict[Reduction, Any]:
+        passing = _chosen(tables.connections, tables.time_wait, self.filters)
+        whole = len(tables.connections)
+        looked_at = Slice(self.recording, *passing, part.events, whole)
+        return {reduce: reduce(looked_at) for reduce in _REDUCTIONS}
 
     @property
     def whole(self) -> int:

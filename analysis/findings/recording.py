@@ -78,7 +78,7 @@ def time_wait_unjudged(view: View) -> Iterator[Finding]:
     """Say that the recording ended before any TIME_WAIT's natural end."""
     time_wait = time_waits(view)
     still_open = int((time_wait["end"] == "open").sum())
-    if not still_open or dwell(view)["TIME_WAIT"].quantile(0.5) is not None:
+    if not still_open or dwell(view)["TIME_WAIT"].p50 is not None:
         return
     span = view.recording.ended - view.recording.started
     yield Finding(

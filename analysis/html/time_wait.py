@@ -10,7 +10,7 @@ from tcptrace.analysis.html.markup import Html, tag
 from tcptrace.analysis.html.tables import UNKNOWN, left_out, section, table
 from tcptrace.analysis.ports_in_use import ports_in_use
 from tcptrace.analysis.services import endpoint, ephemeral_range, setting
-from tcptrace.analysis.states import dwell
+from tcptrace.analysis.states import time_wait_survival
 from tcptrace.analysis.survival import Survival
 from tcptrace.analysis.text.layout import duration, number, share
 from tcptrace.analysis.values import rows, text_or_none
@@ -98,8 +98,8 @@ def _settling(view: View) -> tuple[float, str] | None:
 
 
 def _survival(view: View) -> list[Html]:
-    survival = dwell(view).get("TIME_WAIT")
-    if survival is None:
+    survival = time_wait_survival(view)
+    if not survival.count:
         return [tag("p", "None was followed.")]
     censored = survival.count - survival.ended
     text = f"{number(survival.count)} lives, {number(survival.ended)} of them seen to end"

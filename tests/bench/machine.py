@@ -1,6 +1,7 @@
 """What the bench needs of the machine: packages, headers for bcc's tools, its two programs."""
 
 import importlib.util
+import os
 import platform
 import subprocess
 import sys
@@ -51,6 +52,15 @@ def install() -> None:
     modules = [name for name in MODULES if importlib.util.find_spec(name) is None]
     if modules:
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", *modules], check=True)
+
+
+def keep_bytecode(folder: Path) -> None:
+    """Have Python programs find their modules compiled, as they do where they are installed."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+    for command in ("record", "report"):
+        program = [sys.executable, "-m", "tcptrace.tracer", command, "--help"]
+        subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
 
 
 def build(into: Path) -> dict[str, Path]:

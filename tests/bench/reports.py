@@ -54,3 +54,23 @@ def report_speed(bench: Bench, count: int, repeats: int, rivals: tuple[str, ...]
             )
     recording.unlink()
     return results
+
+
+def large_report(bench: Bench, count: int, repeats: int) -> Figures:
+    """Time `report` of many events and of a tenth of them, in turn: the machine's pace varies."""
+    recordings = {"tenth": bench.folder / "tenth.arrows", "tcptrace": bench.folder / "large.arrows"}
+    synthesize(recordings["tenth"], count // 10)
+    synthesize(recordings["tcptrace"], count)
+    results: Figures = {"events": count, "bytes": recordings["tcptrace"].stat().st_size}
+    for _ in range(repeats):
+        for name, recording in recordings.items():
+            command = [sys.executable, "-m", "tcptrace.tracer", "report", str(recording)]
+            results.setdefault(name, []).append(timed := _timed(*command))
+            click.echo(
+                f"  report, {recording.stem}: {timed['cpu_s']:.1f} s CPU, "
+                f"{timed['memory'] / 2**30:.2f} GiB",
+                err=True,
+            )
+    for recording in recordings.values():
+        recording.unlink()
+    return results

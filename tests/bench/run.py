@@ -18,11 +18,11 @@ import click
 from episodes import burst, held_up, idle, start_up
 from figures import kernel_cost, mixed_load, other_timers, under_load
 from floor import floor
-from machine import HERE, build, describe, install, kernel_headers
+from machine import HERE, build, describe, install, keep_bytecode, kernel_headers
 from measure import Bench
 from peers import tools
 from plot import plot
-from reports import report_speed
+from reports import large_report, report_speed
 from table import table
 
 
@@ -43,6 +43,7 @@ def main(repeats: int, seconds: float, large: bool, only: tuple[str, ...], out: 
     with tempfile.TemporaryDirectory(prefix="tcptrace-bench-") as name:
         folder = Path(name)
         programs = build(folder)
+        keep_bytecode(folder)
         bench = Bench(programs["load"], programs["timers"], folder)
         all_tools = tools(kernel_headers(folder))
         ours = all_tools[0]
@@ -59,7 +60,7 @@ def main(repeats: int, seconds: float, large: bool, only: tuple[str, ...], out: 
             "burst": lambda: burst(bench, ours, 110_000),
             "held_up": lambda: held_up(bench, ours, 150_000),
             "report": lambda: report_speed(bench, 10_000_000, 3, ("pandas", "duckdb")),
-            "report_large": lambda: report_speed(bench, 100_000_000, 1, ()) if large else None,
+            "report_large": lambda: large_report(bench, 100_000_000, 3) if large else None,
         }
         saved = out / "bench.json"
         results = json.loads(saved.read_text()) if only and saved.exists() else {}

@@ -2,7 +2,7 @@ import pytest
 
 from tcptrace.analysis.states import dwell, time_wait_survival
 
-from .tables import CLIENT, SERVER, START, view
+from .tables import CLIENT, SERVER, view
 
 OPEN_WAIT = {
     **CLIENT,
@@ -38,7 +38,7 @@ def test_the_first_state_of_an_older_connection_is_a_lower_bound():
 
 def test_open_time_waits_are_at_least_as_long():
     seen = view(CLIENT, OPEN_WAIT, OPEN_WAIT)
-    found = time_wait_survival(seen.time_wait, START)
+    found = time_wait_survival(seen)
     assert (found.count, found.ended) == (3, 1)
     assert found.quantile(0.5) == pytest.approx(60.8)
 
@@ -48,5 +48,5 @@ def test_a_time_wait_older_than_the_recording_counts_from_its_start():
     early = {**CLIENT, "time_wait_began": 1.0, "time_wait_s": 2.0}
     older = {**CLIENT, "time_wait_began": -30.0, "time_wait_s": 60.8}
     seen = view(early, CLIENT, older, older)
-    found = time_wait_survival(seen.time_wait, START)
+    found = time_wait_survival(seen)
     assert found.alive[found.times == 2.0] == pytest.approx(0.5)
