@@ -55,6 +55,8 @@ class Gathered:
         self._timers: Counter[int] = Counter()
         self._connecting = np.zeros(0, np.int64)
         self._given = False
+        #: Whether there was so much that some of it is packed.
+        self.packed = False
 
     def add(self, lives: Lives, over: np.ndarray, events: EventArrays, is_wait: np.ndarray) -> None:
         """Take in the lives that are over, and events; ``is_wait``: of timewait sockets."""
@@ -73,6 +75,7 @@ class Gathered:
         if self._lives.loose >= _LOOSE * self._part:
             self._lives.pack()
             self._events.pack()
+            self.packed = True
 
     def finish(self) -> None:
         """Say that nothing will be added."""

@@ -120,7 +120,8 @@ class View:
             results.append(self._reduced(part, tables))
             self._orders.append(packer.pack(tables.order))
         del part, tables
-        give_back()
+        if self.recording.found.gathered.packed:
+            give_back()
         return results
 
     def _reduced(self, part: Part, tables: Tables) -> dict[Reduction, Any]:
