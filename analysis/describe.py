@@ -31,8 +31,8 @@ def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping:
     said = np.bitwise_or.reduceat(grouping.mark, begin) if count else np.zeros(0, np.int32)
     first_old, first, last = old.take(begin), time.take(begin), time.take(end)
     ends = new.take(end) == _CLOSE
-    at_close = events.detail[rows.take(end)]
-    address = found.socket[grouping.start]
+    at_close = events.detail.take(rows.take(end))
+    address = found.socket.take(grouping.start)
     next_first = np.full(count, ALWAYS)
     again = address[1:] == address[:-1]
     next_first[:-1][again] = first[1:][again]
@@ -46,7 +46,7 @@ def describe(events: EventArrays, marks: np.ndarray, found: ByAddress, grouping:
     where = rows[_tuple_places(events, rows, begin, end)]
     owner = owner_rows(events, grouping, resets["row"], resets["received"])
     return Lives(
-        row=events.row[rows.take(begin)],
+        row=events.row.take(rows.take(begin)),
         first=first,
         second=np.where(begin < end, time[np.minimum(begin + 1, end)], ALWAYS),
         last=last,

@@ -43,12 +43,13 @@ def owner_rows(
 
     asked = np.flatnonzero(~known & (reset_row >= 0) & (reset_received == NEVER))
     if len(asked):
-        detail = events.detail[states]
+        closes = np.flatnonzero(grouping.new == STATE["CLOSE"])
+        detail = events.detail.take(states.take(closes))
         # The kernel aborts orphans by itself; a program's socket is none while it closes it.
-        closes = (grouping.new == STATE["CLOSE"]) & (detail & DETAIL_ORPHAN == 0)
-        closes &= detail >> DETAIL_ERROR_SHIFT == 0
+        by_program = (detail & DETAIL_ORPHAN == 0) & (detail >> DETAIL_ERROR_SHIFT == 0)
+        closes = closes.take(np.flatnonzero(by_program))
         close_row = np.full(count, -1)
-        close_row[grouping.life[closes]] = states[closes]
+        close_row[grouping.life.take(closes)] = states.take(closes)
         asked = asked[(close_row[asked] >= 0) & (reset_row[asked] > close_row[asked])]
         asked = asked[events.pid[close_row[asked]] == events.pid[reset_row[asked]]]
         owner[asked] = reset_row[asked]

@@ -82,12 +82,15 @@ def beginnings(
     restarted[1:] &= ~(entering[:-1] & ~silent[:-1])
     again = silent & waiting.take(known)
 
+    enters = np.flatnonzero(entering)
+    entered_by = group.take(enters)
+
     def each(values: np.ndarray) -> np.ndarray:
         result = np.full(len(first), NEVER)
-        result[group[entering]] = values[entering]
+        result[entered_by] = values.take(enters)
         return result
 
     entered = np.zeros(len(first), bool)
-    entered[group[entering]] = True
+    entered[entered_by] = True
     counts = np.bincount(group, restarted.astype(float) + again, len(first))
     return Beginnings(entered, each(began_here), each(since_here), counts.astype(np.int64))

@@ -69,7 +69,7 @@ class Reconstruction:
         lives = describe(events, mark, found, grouping)
 
         told = np.zeros(len(events), bool)
-        told[found.rows[found.timewait]] = True
+        told[found.rows.take(np.flatnonzero(found.timewait))] = True
         new = told.copy()
         new[:carried] &= ~self._told
         keep = new | (events.kind == KIND["existing"]) & (np.arange(len(events)) >= carried)
@@ -101,7 +101,7 @@ class Reconstruction:
         start = np.where(waited, last_wait + 1, first)
         forgotten = waited.copy()
 
-        of_life = address[grouping.start]
+        of_life = address.take(grouping.start)
         last = np.ones(len(lives), bool)
         last[:-1] = of_life[1:] != of_life[:-1]
         at = of_life[last]

@@ -75,7 +75,7 @@ def _estimate(durations: Floats, ended: Flags, entered: Floats | None) -> tuple[
     before, left = durations.size - gone, durations.size - np.append(gone[1:], durations.size)
     censored = np.flatnonzero(~ended)
     if censored.size:
-        seen_last = np.searchsorted(times, durations.take(censored))
+        seen_last = np.searchsorted(times, np.sort(durations.take(censored)))
         left += np.bincount(seen_last, minlength=times.size)
     if entered is None:
         if not censored.size:

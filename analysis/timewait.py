@@ -15,7 +15,7 @@ import numpy as np
 from tcptrace.analysis.columns import spread
 from tcptrace.analysis.events import EventArrays
 from tcptrace.analysis.lives import Lives, living
-from tcptrace.analysis.masks import one_of
+from tcptrace.analysis.masks import one_of, where
 from tcptrace.analysis.observed import ALWAYS, NEVER, STALE
 from tcptrace.analysis.order import numbered, order_within, stable_order
 from tcptrace.analysis.rearms import SECOND, beginnings
@@ -119,7 +119,8 @@ def find_time_waits(
     starts = kind == KIND["timewait_start"]
     # The full socket closes right after the first start.
     life = np.full(len(rows), -1)
-    life[starts] = living(lives, life_ids, row_ids[starts], time[starts])
+    started = np.flatnonzero(starts)
+    life[started] = living(lives, life_ids, row_ids.take(started), time.take(started))
 
     births = np.ones(len(rows), bool)
     before, after = kind[:-1], kind[1:]
@@ -134,26 +135,27 @@ def find_time_waits(
     first = np.flatnonzero(births)
     last = np.append(first[1:], len(rows)) - 1 if len(first) else first
     begun = beginnings(events, rows, first, group, hz)
-    tuple_id = row_ids[first]
+    tuple_id = row_ids.take(first)
     followed = np.zeros(len(first), bool)
     followed[:-1] = tuple_id[1:] == tuple_id[:-1]
-    stopped = one_of(kind[last], KIND["timewait_cancel"], KIND["timewait_expire"])
-    expired = kind[last] == KIND["timewait_expire"]
+    last_kind, last_time = kind.take(last), time.take(last)
+    stopped = one_of(last_kind, KIND["timewait_cancel"], KIND["timewait_expire"])
+    expired = last_kind == KIND["timewait_expire"]
     waits = TimeWaits(
-        life=life[first],
+        life=life.take(first),
         tuple_id=tuple_id,
-        tuple_row=rows[first],
-        seen=time[first],
-        last=time[last],
+        tuple_row=rows.take(first),
+        seen=time.take(first),
+        last=last_time,
         whole=starts[first],
         in_time_wait=begun.in_time_wait,
         began=begun.began,
         since=begun.since,
         restarts=begun.restarts,
-        ended=np.where(stopped, time[last], ALWAYS),
-        end=np.where(expired, EXPIRED, np.where(stopped, KILLED, OPEN)),
+        ended=where(stopped, last_time, ALWAYS),
+        end=np.where(expired, EXPIRED, where(stopped, KILLED, OPEN)),
         followed=followed,
-        asked=kind[last] == KIND["existing"],
+        asked=last_kind == KIND["existing"],
     )
     _name_early_ends(waits, events, all_rows[signs], all_ids[signs], lives, life_ids)
     if not resets_told:
