@@ -8,6 +8,8 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 _MOST = 1 << 62
+#: Numbers within so many are taken as they are.
+_DENSE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -79,5 +81,11 @@ def _codes(column: pd.Series) -> tuple[np.ndarray, int]:
         return column.cat.codes.to_numpy() + np.int64(1), len(column.cat.categories) + 1
     if column.dtype == bool:
         return column.to_numpy().view(np.int8), 2
+    if column.dtype == "Int64" and len(column):
+        numbers = column.to_numpy(np.int64, na_value=0)
+        least, most = int(numbers.min()), int(numbers.max())
+        # Ports and the like are numbers already, and need not be looked up.
+        if most - least < _DENSE:
+            return (numbers - (least - 1)) * column.notna().to_numpy(), most - least + 2
     codes, distinct = pd.factorize(column)
     return codes + 1, len(distinct) + 1

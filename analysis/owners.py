@@ -7,7 +7,8 @@ from tcptrace.analysis.lives import Grouping
 from tcptrace.analysis.observed import NEVER
 from tcptrace.tracer.schema import DETAIL_ERROR_SHIFT, DETAIL_ORPHAN, STATE, STATES
 
-_RANK = np.zeros((16, 16), np.int64)
+#: By old and new state: how well a transition tells, 0: not at all.
+_RANK = np.zeros((16, 16), np.int8)
 for _old in range(len(STATES)):
     _RANK[_old, STATE["FIN_WAIT_1"]] = 2
     _RANK[_old, STATE["LISTEN"]] = 4
@@ -29,19 +30,17 @@ def owner_rows(
     last resort is a reset the program itself sent by closing (tcp_close(),
     tcp_disconnect()): it follows a CLOSE that no error caused.
     """
-    states, begin, count = grouping.rows, grouping.begin, len(grouping.begin)
+    states, count = grouping.rows, len(grouping.begin)
     owner = np.full(count, -1)
-    if not count:
-        return owner
-    # The best reason wins; of two as good, the later.
     rank = _RANK.take(grouping.old.astype(np.int16) * _RANK.shape[1] + grouping.new)
-    rank <<= 48
-    rank += states
-    best = np.maximum.reduceat(rank, begin)
-    known = best >> 48 > 0
-    owner[known] = best[known] & ((1 << 48) - 1)
+    telling = np.flatnonzero(rank != 0)
+    rank = rank.take(telling)
+    # The best reason wins; of two as good, the later: what is set last.
+    for reason in range(1, int(_RANK.max()) + 1):
+        chosen = telling.take(np.flatnonzero(rank == reason))
+        owner[grouping.life.take(chosen)] = states.take(chosen)
 
-    asked = np.flatnonzero(~known & (reset_row >= 0) & (reset_received == NEVER))
+    asked = np.flatnonzero((owner < 0) & (reset_row >= 0) & (reset_received == NEVER))
     if len(asked):
         closes = np.flatnonzero(grouping.new == STATE["CLOSE"])
         detail = events.detail.take(states.take(closes))

@@ -43,8 +43,7 @@ class Packer:
             return Packed(values.dtype, values.shape, first)
         data = _CODEC.compress(_halved(values))
         if self._memory is None or self._end + data.size > len(self._memory):
-            # Page by page as they are written to they would take three times as long.
-            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
             self._memory, self._end = mmap.mmap(-1, max(_MAP, data.size), flags), 0
         start, self._end = self._end, self._end + data.size
         self._memory[start : self._end] = data

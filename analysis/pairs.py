@@ -28,31 +28,29 @@ def conversations(
     nobody's loopback and no third connection could be meant. Gives for each
     connection the index of its other end, -1 where none was recorded.
     """
-    side, inside = ids & 1, ids >> 1
-    key = inside & ((1 << bits) - 1)
     other = np.full(len(ids), -1)
-    _adjacent(other, np.flatnonzero(usable), inside, side, role, first, last)
+    _adjacent(other, np.flatnonzero(usable), ids, role, first, last)
     lonely = np.flatnonzero(usable & (other < 0) & ~loopback)
-    lonely = lonely[~_crowded(key[lonely], side[lonely], first[lonely], last[lonely])]
-    _adjacent(other, lonely, key, side, role, first, last)
+    anywhere = ids & ((1 << bits + 1) - 1)
+    lonely = lonely[~_crowded(anywhere[lonely], first[lonely], last[lonely])]
+    _adjacent(other, lonely, anywhere, role, first, last)
     return other
 
 
 def _adjacent(
     other: np.ndarray,
     rows: np.ndarray,
-    key: np.ndarray,
-    side: np.ndarray,
+    ids: np.ndarray,
     role: np.ndarray,
     first: np.ndarray,
     last: np.ndarray,
 ) -> None:
-    """Pair neighbours in time of the same key and opposite sides (fills `other`)."""
+    """Pair neighbours in time whose ids differ in the last bit, the side (fills `other`)."""
     # Of the same time those of a role together. In a table they mostly are in this order.
     since = (first - first.min(initial=ALWAYS)) << 2 | role
-    rows = rows.take(order_within(key.take(rows), since.take(rows)))
-    key, side, role, first, last = (values.take(rows) for values in (key, side, role, first, last))
-    fits = (key[1:] == key[:-1]) & (side[1:] != side[:-1])
+    rows = rows.take(order_within(ids.take(rows) >> 1, since.take(rows)))
+    ids, role, first, last = (values.take(rows) for values in (ids, role, first, last))
+    fits = ids[1:] ^ ids[:-1] == 1
     # Two clients that live at the same time: their SYNs crossed.
     fits &= (role[1:] != role[:-1]) | (role[1:] != 2)
     accepted = (role[:-1] == 1) & (role[1:] == 2)
@@ -66,13 +64,14 @@ def _adjacent(
     other[rows.take(a + 1)] = rows.take(a)
 
 
-def _crowded(key: np.ndarray, side: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Tell keys under which two connections of the same side lived at the same time."""
-    group = key << 1 | side
-    order = np.lexsort((first, group))
-    frame = pd.DataFrame({"group": group.take(order), "last": last.take(order)})
+def _crowded(ids: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Tell those of whose ends two connections of the same side lived at the same time."""
+    key = ids >> 1
+    order = np.lexsort((first, ids))
+    group = ids.take(order)
+    frame = pd.DataFrame({"group": group, "last": last.take(order)})
     latest = frame.groupby("group")["last"].cummax().to_numpy()
-    overlap = np.zeros(len(key), bool)
-    same = group.take(order)[1:] == group.take(order)[:-1]
+    overlap = np.zeros(len(ids), bool)
+    same = group[1:] == group[:-1]
     overlap[order[1:]] = same & (first.take(order)[1:] < latest[:-1])
     return np.isin(key, key[overlap])

@@ -50,6 +50,8 @@ def peaks(
     """
     if groups.empty:
         return pd.Series(dtype="int64")
+    if len(groups) <= _BLOCK:
+        return _peaks(groups, began, ended, started)
     order = stable_order(groups.to_numpy())
     number = groups.to_numpy()[order]
     # Block by block, each of whole groups: it takes several numbers for each interval.

@@ -30,7 +30,7 @@ def service_ports(connections: pd.DataFrame, ephemeral: tuple[int, int] | None) 
         keep = role == owner
         if ephemeral is None:
             keep |= unknown
-        else:
+        elif unknown.any():
             keep |= unknown & ~port.between(*ephemeral).fillna(False).astype(bool)
         kept[f"service_{side}_port"] = port.where(keep)
     return pd.DataFrame(kept)
