@@ -85,7 +85,7 @@ def _codes(column: pd.Series) -> tuple[np.ndarray, int]:
         numbers = column.to_numpy(np.int64, na_value=0)
         least, most = int(numbers.min()), int(numbers.max())
         # Ports and the like are numbers already, and need not be looked up.
-        if 0 <= least and most - least < _DENSE:
+        if least >= 0 and most - least < _DENSE:
             return (numbers - (least - 1)) * column.notna().to_numpy(), most - least + 2
     codes, distinct = pd.factorize(column)
     return codes + 1, len(distinct) + 1
