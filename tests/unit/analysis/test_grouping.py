@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from tcptrace.analysis.grouping import grouped, joined
 
-NUMBERS = st.sampled_from([None, 0, 1, 80, 65535, 65536, 1 << 32, (1 << 63) - 1, -(1 << 63)])
-ROWS = st.lists(st.tuples(NUMBERS, NUMBERS, st.sampled_from([None, "curl", "nginx"])), max_size=30)
+PORTS = st.sampled_from([None, 0, 1, 80, 65535])
+NUMBERS = st.sampled_from([None, 0, 1, 65536, 1 << 32, (1 << 63) - 1, -(1 << 63)])
+ROWS = st.lists(st.tuples(PORTS, NUMBERS, st.sampled_from([None, "curl", "nginx"])), max_size=30)
 
 
 def table(rows: list[tuple[int | None, int | None, str | None]]) -> pd.DataFrame:

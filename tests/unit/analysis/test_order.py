@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tcptrace.analysis import order
-from tcptrace.analysis.order import alike, numbered, order_within, stable_order
+from tcptrace.analysis.order import (
+    alike,
+    numbered,
+    order_within,
+    sorted_with_places,
+    stable_order,
+)
 
 TYPES = st.sampled_from([np.int8, np.uint16, np.uint32, np.int64, np.uint64])
 
@@ -24,6 +30,20 @@ def test_any_integers_are_sorted_as_numpy_sorts_them(keys: np.ndarray) -> None:
     before = keys.copy()
     np.testing.assert_array_equal(stable_order(keys), np.argsort(keys, kind="stable"))
     np.testing.assert_array_equal(keys, before)
+
+
+@given(st.integers(0, 40).flatmap(of_any_type))
+def test_the_keys_are_given_sorted_with_their_places(keys: np.ndarray) -> None:
+    found, places = sorted_with_places(keys)
+    np.testing.assert_array_equal(found, np.sort(keys))
+    np.testing.assert_array_equal(places, np.argsort(keys, kind="stable"))
+    assert found.dtype == keys.dtype
+
+
+def test_what_is_in_order_for_long_may_not_be_in_the_end() -> None:
+    keys = np.append(np.arange(1000), [5, 1000])
+    np.testing.assert_array_equal(stable_order(keys), np.argsort(keys, kind="stable"))
+    np.testing.assert_array_equal(stable_order(keys[:1000]), np.arange(1000))
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-5, 5))))
