@@ -31,8 +31,7 @@ class Survival:
         None if too few were seen to end: the answer lies beyond what was observed.
         """
         reached = self.alive <= 1 - share + 1e-12
-        first = int(reached.argmax()) if reached.size else 0
-        return float(self.times[first]) if reached.size and reached[first] else None
+        return float(self.times[reached.argmax()]) if reached.any() else None
 
 
 def kaplan_meier(durations: Floats, ended: Flags, entered: Floats | None = None) -> Survival:

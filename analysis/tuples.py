@@ -52,8 +52,9 @@ def last_before(
     place[keys] = np.arange(len(keys))
     found, number = place.take(at_keys), count.take(at_keys)
     result = where((number == 1) & (times.take(found) <= at_times), found, -1)
-    several, asked = np.flatnonzero(count.take(keys) > 1), np.flatnonzero(number > 1)
+    asked = np.flatnonzero(number > 1)
     if len(asked):
+        several = np.flatnonzero(count.take(keys) > 1)
         among = _by_sorting(
             keys.take(several), times.take(several), at_keys.take(asked), at_times.take(asked)
         )

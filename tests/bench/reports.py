@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -33,44 +34,45 @@ def _timed(*command: str) -> Figures:
     }
 
 
-def report_speed(bench: Bench, count: int, repeats: int, rivals: tuple[str, ...]) -> Figures:
-    """Time the whole command, from start to exit, and rivals' like it."""
-    recording = bench.folder / f"synthetic-{count}.arrows"
-    synthesize(recording, count)
-    python = sys.executable
-    commands = {"tcptrace": [python, "-m", "tcptrace.tracer", "report", str(recording)]}
-    for rival in rivals:
-        commands[rival] = [python, str(HERE / "rivals.py"), rival, str(recording)]
-    results: Figures = {"events": count, "bytes": recording.stat().st_size}
-    results |= {name: [] for name in commands}
+def _in_turn(what: str, commands: dict[str, list[str]], repeats: int) -> Figures:
+    """Time commands by turns: the machine's pace varies."""
+    results: Figures = {name: [] for name in commands}
     for _ in range(repeats):
         for name, command in commands.items():
             timed = _timed(*command)
             results[name].append(timed)
             click.echo(
-                f"  report, {count:,} events: {name}: {timed['cpu_s']:.1f} s CPU, "
-                f"{timed['memory'] / 2**30:.2f} GiB",
+                f"  {what}: {name}: {timed['cpu_s']:.1f} s CPU, {timed['memory'] / 2**30:.2f} GiB",
                 err=True,
             )
+    return results
+
+
+def _report(recording: Path) -> list[str]:
+    return [sys.executable, "-m", "tcptrace.tracer", "report", str(recording)]
+
+
+def report_speed(bench: Bench, count: int, repeats: int, rivals: tuple[str, ...]) -> Figures:
+    """Time the whole command, from start to exit, and rivals' like it."""
+    recording = bench.folder / f"synthetic-{count}.arrows"
+    synthesize(recording, count)
+    commands = {"tcptrace": _report(recording)}
+    for rival in rivals:
+        commands[rival] = [sys.executable, str(HERE / "rivals.py"), rival, str(recording)]
+    results: Figures = {"events": count, "bytes": recording.stat().st_size}
+    results |= _in_turn(f"report, {count:,} events", commands, repeats)
     recording.unlink()
     return results
 
 
 def large_report(bench: Bench, count: int, repeats: int) -> Figures:
-    """Time `report` of many events and of a tenth of them, in turn: the machine's pace varies."""
-    recordings = {"tenth": bench.folder / "tenth.arrows", "tcptrace": bench.folder / "large.arrows"}
-    synthesize(recordings["tenth"], count // 10)
-    synthesize(recordings["tcptrace"], count)
-    results: Figures = {"events": count, "bytes": recordings["tcptrace"].stat().st_size}
-    for _ in range(repeats):
-        for name, recording in recordings.items():
-            command = [sys.executable, "-m", "tcptrace.tracer", "report", str(recording)]
-            results.setdefault(name, []).append(timed := _timed(*command))
-            click.echo(
-                f"  report, {recording.stem}: {timed['cpu_s']:.1f} s CPU, "
-                f"{timed['memory'] / 2**30:.2f} GiB",
-                err=True,
-            )
-    for recording in recordings.values():
-        recording.unlink()
+    """Time `report` of many events and of a tenth of them."""
+    tenth, large = bench.folder / "tenth.arrows", bench.folder / "large.arrows"
+    synthesize(tenth, count // 10)
+    synthesize(large, count)
+    results: Figures = {"events": count, "bytes": large.stat().st_size}
+    commands = {"tenth": _report(tenth), "tcptrace": _report(large)}
+    results |= _in_turn(f"report, {count:,} events", commands, repeats)
+    tenth.unlink()
+    large.unlink()
     return results
