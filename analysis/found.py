@@ -25,7 +25,7 @@ PART = 1 << 18
 _BITS = 6
 _COMPARTMENTS = 1 << _BITS
 #: Parts in memory as they are; more are packed (analysis/packed.py).
-_LOOSE = 16
+_LOOSE = 12
 
 
 @dataclass(frozen=True)
