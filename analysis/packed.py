@@ -1,7 +1,7 @@
 """Arrays in little memory until they are wanted again.
 
 Numbers near each other take the bytes their differences need, and the one that many of
-them are is left out. (Compressing all took three times as long, and came to as much.)
+them are is left out. (To compress all took twice as long, and came to as much.)
 
 Outside the C library's heap: among what comes and goes there they would leave it in
 pieces, and looking for room in it took 6 % of a report of 100 million events.
