@@ -1,9 +1,11 @@
 """The command line: finds the command asked for and turns errors into exit codes."""
 
+import contextlib
 import gc
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -29,6 +31,24 @@ COMMANDS = {
 _KEPT_RECORDING = 64 << 20
 _KEPT_READING = 1 << 30
 
+#: The process is the command's, and nobody else uses its memory.
+_ALONE = "alone"
+
+
+@contextlib.contextmanager
+def _memory_for(module: str) -> Iterator[None]:
+    """Have this process, while it imports a command, deal with memory as that needs it."""
+    if ".analysis." in module:
+        without_huge_pages()
+        keep_freed(_KEPT_READING)
+    else:
+        keep_freed(_KEPT_RECORDING)
+    # Looking for garbage in what was just imported finds none, time and again.
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
+
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when first used."""
@@ -41,16 +61,9 @@ class LazyGroup(click.Group):
         """Import and return one command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        if ".analysis." in COMMANDS[cmd_name]:
-            without_huge_pages()
-            keep_freed(_KEPT_READING)
-        else:
-            keep_freed(_KEPT_RECORDING)
-        # Looking for garbage in what was just imported finds none, time and again.
-        gc.disable()
-        command = importlib.import_module(COMMANDS[cmd_name]).command
-        gc.freeze()
-        gc.enable()
+        module = COMMANDS[cmd_name]
+        with _memory_for(module) if ctx.obj == _ALONE else contextlib.nullcontext():
+            command = importlib.import_module(module).command
         assert isinstance(command, click.Command)  # noqa: S101
         return command
 
@@ -62,12 +75,13 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line.
+    """Run the command line, by default that of this process.
 
     Exit codes: 0 fine; 1 it failed, one line on stderr says why; 2 wrong usage.
     """
+    alone = _ALONE if arguments is None else None
     try:
-        cli.main(args=arguments, prog_name="tcptrace", standalone_mode=False)
+        cli.main(args=arguments, prog_name="tcptrace", standalone_mode=False, obj=alone)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as wrong:
