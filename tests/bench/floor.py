@@ -1,4 +1,8 @@
-"""What any tool on these tracepoints costs: programs there that do nothing."""
+"""What it costs to be there at all: programs that do nothing, attached as the recorder's are.
+
+On states there are two (bpf/once.h). With one on each tracepoint 3.8 % of the connections
+were lost when these lost 5.1 (16 runs each, in turn).
+"""
 
 import contextlib
 import os
