@@ -25,7 +25,7 @@ PART = 1 << 18
 _BITS = 6
 _COMPARTMENTS = 1 << _BITS
 #: Parts in memory as they are; more are packed (analysis/packed.py). Four more, or four
-#: fewer, take longer and 60 to 300 MB more of 100 million events.
+#: fewer, take longer and 90 to 300 MB more of 100 million events.
 _LOOSE = 12
 
 

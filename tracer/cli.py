@@ -31,9 +31,6 @@ COMMANDS = {
 _KEPT_RECORDING = 64 << 20
 _KEPT_READING = 1 << 30
 
-#: The process is the command's, and nobody else uses its memory.
-_ALONE = "alone"
-
 
 @contextlib.contextmanager
 def _memory_for(module: str) -> Iterator[None]:
@@ -62,7 +59,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = COMMANDS[cmd_name]
-        with _memory_for(module) if ctx.obj == _ALONE else contextlib.nullcontext():
+        with _memory_for(module) if ctx.obj else contextlib.nullcontext():
             command = importlib.import_module(module).command
         assert isinstance(command, click.Command)  # noqa: S101
         return command
@@ -79,7 +76,8 @@ def main(arguments: list[str] | None = None) -> Any:
 
     Exit codes: 0 fine; 1 it failed, one line on stderr says why; 2 wrong usage.
     """
-    alone = _ALONE if arguments is None else None
+    # The memory of a process that is ours alone may be dealt with as suits a command.
+    alone = arguments is None
     try:
         cli.main(args=arguments, prog_name="tcptrace", standalone_mode=False, obj=alone)
     except click.exceptions.Exit as done:
